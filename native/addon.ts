@@ -1,0 +1,139 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { DurabilityDomain } from '../src/pmem/pmem.js';
+
+/** An open image inside the addon. Using it after closeImage throws EBADF; it is freed with its last reference. */
+export interface ImageHandle {
+  readonly __image: unique symbol;
+}
+
+/** How an image is locked against other processes: `none` is for looking at a volume that is in use. */
+export type ImageLock = 'none' | 'shared' | 'exclusive';
+
+export interface ImageOptions {
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly lock: ImageLock;
+  /** Creates a missing file (mode 0600); needs a size. */
+  readonly create: boolean;
+  /** Bytes: a regular file is set to this size; a device must have that much. 0 takes the size as it is. */
+  readonly size: number;
+  /** `auto` detects it. */
+  readonly domain: DurabilityDomain | 'auto';
+  /** Bytes per mapped window: a power of two from 64 KiB to 1 TiB. */
+  readonly windowSize: number;
+  /** Windows mapped at the same time, 2 to 65536. */
+  readonly windowLimit: number;
+}
+
+export interface OpenImage {
+  readonly handle: ImageHandle;
+  readonly size: number;
+  readonly domain: DurabilityDomain;
+  readonly kind: 'regular' | 'block' | 'dax';
+  /** The mapping really has MAP_SYNC. */
+  readonly mapSync: boolean;
+}
+
+export interface MountDeviceOptions {
+  /** Shown as the device in /proc/mounts. */
+  readonly source: string;
+  readonly directory: string;
+  /** The type shown is `fuse.SUBTYPE`. */
+  readonly subtype: string;
+  /** Flags of mount(8) by name: ro, nosuid, nodev, noexec, noatime, sync … */
+  readonly flags: readonly string[];
+  readonly allowOther: boolean;
+  readonly defaultPermissions: boolean;
+  /** Largest READ in bytes; 0 leaves it to the kernel. */
+  readonly maxRead: number;
+}
+
+/** What a failing call of the addon throws, except for RangeErrors about arguments. */
+export interface AddonError extends Error {
+  /** Positive error number. */
+  readonly errno: number;
+  /** Its name, e.g. `ENOSPC`. */
+  readonly code: string;
+}
+
+/**
+ * The native addon. Addresses, offsets and lengths are whole numbers of bytes; what lies outside of the image or the
+ * array throws a RangeError and touches nothing. The medium's calls have the contract of Pmem in src/pmem/pmem.ts.
+ */
+export interface Addon {
+  openImage(options: ImageOptions): OpenImage;
+  /** Fences, syncs the backing file, unmaps and unlocks. Calling it again does nothing. */
+  closeImage(image: ImageHandle): void;
+  /** The instructions in use: e.g. `{ flush: 'clwb', copy: 'avx', crc32c: 'sse4.2' }`. */
+  instructions(): { readonly flush: string; readonly copy: string; readonly crc32c: string };
+  /** For tests: true uses only the instructions that every CPU of this architecture has, for the whole process. */
+  selectBaseline(baseline: boolean): void;
+
+  load(image: ImageHandle, address: number, target: Uint8Array, targetOffset: number, length: number): void;
+  store(image: ImageHandle, address: number, source: Uint8Array, sourceOffset: number, length: number): void;
+  zero(image: ImageHandle, address: number, length: number): void;
+  copy(image: ImageHandle, target: number, source: number, length: number): void;
+  persist(image: ImageHandle, address: number, length: number): void;
+  fence(image: ImageHandle): void;
+  back(image: ImageHandle, address: number, length: number): void;
+  crc32c(seed: number, bytes: Uint8Array, offset: number, length: number): number;
+  /** As crc32c, without the CPU's instructions for it. */
+  crc32cPortable(seed: number, bytes: Uint8Array, offset: number, length: number): number;
+  /** Lines 0–31 that differ between the 4096 bytes at offsetA and offsetB; lines 32–63 are left in differenceHigh[0]. */
+  difference(bytes: Uint8Array, offsetA: number, offsetB: number): number;
+  readonly differenceHigh: Uint32Array;
+
+  /** Mounts (mount(2) for root, fusermount3 for others) and returns the non-blocking descriptor of /dev/fuse. */
+  mountDevice(options: MountDeviceOptions): number;
+  /** Unmounts on another thread, because the kernel may have to write dirty pages through this process first. */
+  unmount(directory: string, lazy: boolean): Promise<void>;
+  /**
+   * Waits up to timeoutMs (-1: for ever; 0: does not wait) for one request, after spinning for spinMicroseconds, and
+   * reads it into the buffer (at least max_write + 4096 bytes). Returns its length; 0 when there was none or when
+   * Node's event loop has something to do: return to it (setImmediate) and call again; or a negative errno, -ENODEV
+   * after the unmount. It may return 0 a few times in a row: after callbacks the loop must turn once more to register
+   * new watchers. A chain of setImmediate callbacks of others is seen only between calls.
+   */
+  receive(fd: number, buffer: Uint8Array, timeoutMs: number, spinMicroseconds: number): number;
+  /** One write of a whole reply. Returns 0 or a negative errno; -ENOENT: the request was interrupted, nobody waits. */
+  reply(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /**
+   * One writev of a header and `count` ≤ 1000 ranges of the image (address -1: zeros). Returns 0 or a negative errno.
+   * -EIO: a range can't be delivered; if the kernel had begun to copy, it has answered the request with EIO itself, and
+   * an error reply that follows gets -ENOENT.
+   */
+  replyMapped(
+    fd: number,
+    image: ImageHandle,
+    header: Uint8Array,
+    headerOffset: number,
+    headerLength: number,
+    addresses: Float64Array,
+    lengths: Float64Array,
+    count: number,
+  ): number;
+  /** Registers a passthrough backing file; returns its id or a negative errno. */
+  backingOpen(fuseFd: number, fd: number): number;
+  backingClose(fuseFd: number, id: number): number;
+  /** Another descriptor of the same mount; or a negative errno. */
+  cloneDevice(fd: number): number;
+
+  /** Priority 0 (emergency) to 7 (debug). */
+  syslog(priority: number, message: string): void;
+}
+
+/** True for what the addon throws when a call of the system failed. */
+export function isAddonError(error: unknown): error is AddonError {
+  return error instanceof Error && 'errno' in error && typeof error.errno === 'number' && 'code' in error;
+}
+
+function loadAddon(): Addon {
+  // This module lies in dist/native of the package, the addon in build.
+  const path = fileURLToPath(new URL('../../build/nvmfs.node', import.meta.url));
+  if (!existsSync(path)) throw new Error(`the native addon ${path} is not built: run 'make build'`);
+  return createRequire(import.meta.url)(path) as Addon;
+}
+
+export const addon: Addon = loadAddon();

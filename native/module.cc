@@ -1,0 +1,17 @@
+#include <napi.h>
+
+#include "bindings.h"
+
+namespace {
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  nvmfs::define_image(env, exports);
+  nvmfs::define_medium(env, exports);
+  nvmfs::define_device(env, exports);
+  nvmfs::define_mount(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(nvmfs, initialize)

@@ -1,0 +1,83 @@
+import { parseArgs } from 'node:util';
+import { FsError } from '../base/errno.js';
+
+/** What the command line of fsck.nvmfs asks for. */
+export interface FsckArguments {
+  readonly path: string;
+  /** -n: change nothing; no words about repair. */
+  readonly readOnly: boolean;
+  /** -a, -p: run by the system at start-up. */
+  readonly preen: boolean;
+  readonly verbose: boolean;
+  readonly json: boolean;
+  /** -C: file descriptor for progress, 0: a line for people on the terminal; null: not asked for. */
+  readonly progress: number | null;
+}
+
+export const USAGE = 'usage: fsck.nvmfs [-n] [-f] [-v] [-C fd] [--json] FILE|BLOCK-DEVICE';
+
+export const HELP = `${USAGE}
+
+Checks an NVMFS volume that is not mounted, completely and without changing it.
+
+  -n, --no-changes   change nothing (this version never does)
+  -f, --force        check even if it seems clean (always done)
+  -a, -p             as at start-up: succeed when nothing is wrong
+  -y                 as -n; this version can't repair
+  -v, --verbose      also print what was counted
+  -C FD              progress: 0 a line on the terminal, else "pass done total device" lines to that descriptor
+      --json         print the report as JSON (see fsck.nvmfs(8))
+  -V, --version      print the version
+  -h, --help         print this
+
+Exit code: 0 no errors, 4 errors are left, 8 the check could not be done, 16 wrong usage.
+`;
+
+const OPTIONS = {
+  'no-changes': { type: 'boolean', short: 'n', default: false },
+  force: { type: 'boolean', short: 'f', default: false },
+  automatic: { type: 'boolean', short: 'a', default: false },
+  preen: { type: 'boolean', short: 'p', default: false },
+  yes: { type: 'boolean', short: 'y', default: false },
+  verbose: { type: 'boolean', short: 'v', default: false },
+  progress: { type: 'string', short: 'C' },
+  json: { type: 'boolean', default: false },
+  version: { type: 'boolean', short: 'V', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+
+/** Reads the command line. Throws FsError EINVAL, whose message is one line, for anything that is wrong with it. */
+export function parseArguments(args: readonly string[]): FsckArguments | 'help' | 'version' {
+  const { values, positionals } = split(args);
+  if (values.help) return 'help';
+  if (values.version) return 'version';
+  const [path, ...rest] = positionals;
+  if (path === undefined || path === '') throw new FsError('EINVAL', `no file or device given; ${USAGE}`);
+  if (rest.length > 0) throw new FsError('EINVAL', `one file or device expected, but also given: ${rest.join(' ')}`);
+  const modes = [values['no-changes'], values.automatic || values.preen, values.yes].filter(Boolean);
+  if (modes.length > 1) throw new FsError('EINVAL', 'only one of -n, -a or -p, and -y can be given');
+  return {
+    path,
+    readOnly: values['no-changes'],
+    preen: values.automatic || values.preen,
+    verbose: values.verbose,
+    json: values.json,
+    progress: values.progress === undefined ? null : descriptorOf(values.progress),
+  };
+}
+
+function split(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new FsError('EINVAL', `${error.message.split('. ')[0] ?? ''}; ${USAGE}`);
+  }
+}
+
+/** A negative number (fsck(8) passes it on a terminal that is shared) means: no line for now. */
+function descriptorOf(text: string): number | null {
+  if (!/^-?[0-9]{1,6}$/.test(text)) throw new FsError('EINVAL', `bad file descriptor '${text}' after -C`);
+  const descriptor = Number(text);
+  return descriptor < 0 ? null : descriptor;
+}

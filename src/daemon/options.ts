@@ -1,0 +1,123 @@
+import { FsError } from '../base/errno.js';
+import { parseSize } from '../base/sizes.js';
+import { KIB, MIB, TIB } from '../base/units.js';
+import type { DurabilityDomain } from '../pmem/pmem.js';
+
+/** What the words after `-o` say. */
+export interface ParsedOptions {
+  readOnly: boolean;
+  allowOther: boolean;
+  /** Flags that the kernel handles alone, in the order given: nosuid, noexec, noatime … */
+  flags: string[];
+  /** Bytes, 0 for the daemon's own limit. */
+  maxRead: number;
+  /** Shown as the device instead of the image's path. */
+  fsname: string | null;
+  subtype: string;
+  /** null: detected. */
+  domain: DurabilityDomain | null;
+  transport: 'devfuse' | 'fuse-native';
+  pidfile: string | null;
+  directIo: boolean;
+  /** Limit of the metadata cache in bytes; null for the default. */
+  cacheBytes: number | null;
+  debug: boolean;
+}
+
+type Flag = (options: ParsedOptions) => void;
+type Setting = (options: ParsedOptions, value: string) => void;
+
+const KERNEL_FLAGS = [
+  'suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec', 'sync', 'async', 'dirsync', 'atime', 'noatime', 'diratime', 'nodiratime',
+  'relatime', 'norelatime', 'strictatime', 'nostrictatime', 'lazytime', 'nolazytime',
+];
+/** Options of fstab(5) for mount(8), systemd and people. `default_permissions` is always on. */
+const IGNORED = new Set([
+  '_netdev', 'nofail', 'fail', 'auto', 'noauto', 'user', 'nouser', 'users', 'owner', 'group', 'defaults', 'comment', 'loop',
+  'default_permissions',
+]);
+
+const flags: Readonly<Record<string, Flag>> = {
+  ro: (options) => { options.readOnly = true; },
+  rw: (options) => { options.readOnly = false; },
+  allow_other: (options) => { options.allowOther = true; },
+  noallow_other: (options) => { options.allowOther = false; },
+  direct_io: (options) => { options.directIo = true; },
+  debug: (options) => { options.debug = true; },
+  remount: () => fail('a mounted volume can not be changed by remount; unmount it and mount it again'),
+};
+
+const settings: Readonly<Record<string, Setting>> = {
+  max_read: (options, value) => { options.maxRead = sizeBetween('max_read', value, 4 * KIB, MIB); },
+  cache_size: (options, value) => { options.cacheBytes = sizeBetween('cache_size', value, MIB, TIB); },
+  fsname: (options, value) => { options.fsname = value; },
+  subtype: (options, value) => {
+    if (!/^[A-Za-z0-9._-]{1,64}$/.test(value)) fail(`subtype=${value}: letters, digits and ._- expected`);
+    options.subtype = value;
+  },
+  domain: (options, value) => { options.domain = oneOf<DurabilityDomain>('domain', value, ['sync-dax', 'memory', 'file']); },
+  transport: (options, value) => { options.transport = oneOf('transport', value, ['devfuse', 'fuse-native']); },
+  pidfile: (options, value) => { options.pidfile = value; },
+};
+
+/**
+ * Reads mount options, one word each. `sloppy` passes over those that nobody knows, as mount(8) -s wants it. Throws FsError
+ * EINVAL that names the option.
+ */
+export function parseOptions(words: readonly string[], sloppy: boolean): ParsedOptions {
+  const options: ParsedOptions = {
+    readOnly: false,
+    // A volume is for everybody, as with any other filesystem; an ordinary user is asked to say so (fuse.conf).
+    allowOther: process.geteuid?.() === 0,
+    flags: [],
+    maxRead: 0,
+    fsname: null,
+    subtype: 'nvmfs',
+    domain: null,
+    transport: 'devfuse',
+    pidfile: null,
+    directIo: false,
+    cacheBytes: null,
+    debug: false,
+  };
+  for (const word of words) takeOption(options, word, sloppy);
+  return options;
+}
+
+function takeOption(options: ParsedOptions, word: string, sloppy: boolean): void {
+  const equals = word.indexOf('=');
+  const name = equals < 0 ? word : word.slice(0, equals);
+  const value = equals < 0 ? null : unquoted(word.slice(equals + 1));
+  const flag = own(flags, name);
+  const setting = own(settings, name);
+  if (IGNORED.has(name) || /^x-/i.test(name)) return;
+  if (KERNEL_FLAGS.includes(name) && value === null) options.flags.push(name);
+  else if (flag !== undefined && value === null) flag(options);
+  else if (setting !== undefined && value !== null && value !== '') setting(options, value);
+  else if (setting !== undefined) fail(`option ${name} needs a value: ${name}=…`);
+  else if (flag !== undefined || KERNEL_FLAGS.includes(name)) fail(`option ${name} takes no value`);
+  else if (!sloppy) fail(`unknown mount option '${word}'`);
+}
+
+function own<T>(table: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
+}
+
+function unquoted(value: string): string {
+  return /^".*"$/.test(value) ? value.slice(1, -1) : value;
+}
+
+function sizeBetween(name: string, value: string, least: number, most: number): number {
+  const bytes = parseSize(value);
+  if (bytes < least || bytes > most) fail(`${name}=${value}: between ${String(least)} and ${String(most)} bytes expected`);
+  return bytes;
+}
+
+function oneOf<T extends string>(name: string, value: string, choices: readonly T[]): T {
+  const choice = choices.find((known) => known === value);
+  return choice ?? fail(`${name}=${value}: ${choices.join(', ')} expected`);
+}
+
+function fail(message: string): never {
+  throw new FsError('EINVAL', message);
+}

@@ -1,0 +1,434 @@
+import { fail } from '../base/errno.js';
+import { asByteAddr, type Ino } from '../base/units.js';
+import { Directories, type HashFunction } from '../dir/directory.js';
+import { FileAllocation } from '../file/allocation.js';
+import { FileContent } from '../file/content.js';
+import { describeRange, seekContent } from '../file/reading.js';
+import { stampAccess, stampChange } from '../file/times.js';
+import { BLOCK_SIZE, FileType, INODES_PER_BLOCK, Inode, NAME_MAX } from '../format/layout.js';
+import { getI64 } from '../format/numbers.js';
+import type { Core } from '../space/core.js';
+import { applyChange, needsResize } from './attributes.js';
+import { Names } from './names.js';
+import type { FileSystemOperations } from './operations.js';
+import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
+import { decodeAttributes, linksOf, requireDirectory, requireRegular, sizeOf, typeOf } from './records.js';
+import { References } from './references.js';
+import {
+  AllocateMode,
+  type AttributeChange,
+  type Attributes,
+  type Caller,
+  type EntrySink,
+  type Name,
+  Ranges,
+  SeekWhence,
+  type Statistics,
+} from './types.js';
+
+const COOKIE_DOT = 1;
+const COOKIE_DOT_DOT = 2;
+const DOTS = Buffer.from('..');
+const DIRECTORY_TYPE = FileType.directory >>> 12;
+/** Steps of freeing that statfs waits for, so that what was removed just now shows as free. */
+const STATISTICS_STEPS_MAX = 2000;
+const COPY_BYTES = 1024 * 1024;
+const DAY_SECONDS = 86400;
+
+export interface FileSystemOptions {
+  readOnly: boolean;
+  /** Keep access times as `relatime` does; without it reading leaves them alone. */
+  accessTimes: boolean;
+  log: (message: string) => void;
+  /** For tests that make names collide. */
+  hash?: HashFunction | undefined;
+}
+
+/**
+ * The filesystem by inode number: POSIX semantics over files, directories and transactions. Every call is one operation:
+ * checks first, then one transaction (few, for what is too large for one), and it is durable when it returns.
+ */
+export class FileSystem implements FileSystemOperations {
+  private readonly directories: Directories;
+  private readonly content: FileContent;
+  private readonly allocation: FileAllocation;
+  private readonly names: Names;
+  private readonly references = new References();
+  private readonly reclaim: Reclaim;
+  /** Inodes without a name that are held. */
+  private readonly unlinked = new Set<Ino>();
+  private readonly copyBuffer = new Uint8Array(COPY_BYTES);
+  private readonly copyRanges = new Ranges(512);
+  /** While a sink takes entries it may ask for attributes; that is part of the same operation. */
+  private reading = false;
+
+  constructor(
+    private readonly core: Core,
+    private readonly options: FileSystemOptions,
+  ) {
+    this.directories = new Directories(core.journal, core.allocator, core.geometry.hashSeed, options.hash);
+    this.content = new FileContent(core);
+    this.allocation = new FileAllocation(core, this.content);
+    this.names = new Names(core, this.directories, this.content);
+    this.reclaim = new Reclaim(core, this.content, this.references, options.log);
+    core.allocator.onShort = () => {
+      this.reclaim.finishAll();
+    };
+    if (!options.readOnly) this.reclaim.adopt();
+  }
+
+  // ---- looking -----------------------------------------------------------------------------------
+
+  lookup(parent: Ino, name: Name): Ino | 0 {
+    this.begin();
+    return this.names.lookup(parent, name);
+  }
+
+  getAttributes(ino: Ino, attributes: Attributes): void {
+    this.begin();
+    const record = this.core.inodes.get(ino);
+    // It may still be there for a moment, being freed in steps.
+    if (linksOf(this.view, record) === 0 && this.reclaim.isQueued(ino) && this.references.get(ino) === 0) fail('ESTALE', `inode ${String(ino)} was removed`);
+    decodeAttributes(this.view, record, attributes);
+  }
+
+  readlink(ino: Ino, bytes: Uint8Array, offset: number): number {
+    this.begin();
+    const record = this.core.inodes.get(ino);
+    if (typeOf(this.view, record) !== FileType.symlink) fail('EINVAL', 'not a symbolic link');
+    const length = sizeOf(this.view, record);
+    if (length <= INLINE_SYMLINK_MAX) {
+      bytes.set(this.core.journal.bytes.subarray(record + Inode.body, record + Inode.body + length), offset);
+    } else {
+      this.loadRange(ino, 0, length, bytes, offset);
+    }
+    return length;
+  }
+
+  readDirectory(ino: Ino, cookie: number, sink: EntrySink): void {
+    this.begin();
+    const record = this.core.inodes.get(ino);
+    requireDirectory(this.view, record);
+    this.reading = true;
+    try {
+      if (cookie < COOKIE_DOT && !sink.entry(DOTS, 0, 1, ino, DIRECTORY_TYPE, COOKIE_DOT)) return;
+      const parent = this.names.parent(ino);
+      if (cookie < COOKIE_DOT_DOT && !sink.entry(DOTS, 0, 2, parent, DIRECTORY_TYPE, COOKIE_DOT_DOT)) return;
+      this.directories.forEach(record, Math.max(cookie, COOKIE_DOT_DOT), sink);
+    } finally {
+      this.reading = false;
+    }
+    if (this.options.accessTimes) this.noteAccess(ino);
+  }
+
+  statistics(statistics: Statistics): void {
+    this.begin();
+    for (let step = 0; step < STATISTICS_STEPS_MAX && this.reclaim.pending; step += 1) this.reclaim.stepOne();
+    const { state, geometry, allocator, inodes } = this.core;
+    statistics.blockSize = BLOCK_SIZE;
+    statistics.blocks = geometry.totalBlocks - geometry.groupStart - geometry.groups - 1;
+    statistics.freeBlocks = state.freeBlocks;
+    statistics.availableBlocks = Math.max(0, state.freeBlocks - allocator.reserved);
+    statistics.freeFiles = inodes.freeInBlocks + statistics.availableBlocks * INODES_PER_BLOCK;
+    statistics.files = state.usedInodes + statistics.freeFiles;
+    statistics.nameMax = NAME_MAX;
+  }
+
+  // ---- names -------------------------------------------------------------------------------------
+
+  makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino {
+    this.beginChange();
+    this.names.checkNew(parent, name, this.core.inodes.blocksToAllocate());
+    this.core.journal.begin();
+    try {
+      const ino = this.names.make(parent, name, mode, caller, rdevMajor, rdevMinor);
+      this.commit(ino);
+      return ino;
+    } catch (error) {
+      return this.abort(error);
+    }
+  }
+
+  symlink(parent: Ino, name: Name, target: Name, caller: Caller): Ino {
+    this.beginChange();
+    this.names.checkTarget(target);
+    this.names.checkNew(parent, name, this.core.inodes.blocksToAllocate() + this.names.symlinkBlocks(target.length));
+    this.core.journal.begin();
+    try {
+      const ino = this.names.symlink(parent, name, target, caller);
+      this.commit(ino);
+      return ino;
+    } catch (error) {
+      return this.abort(error);
+    }
+  }
+
+  makeTemporary(parent: Ino, mode: number, caller: Caller): Ino {
+    this.beginChange();
+    this.names.checkTemporary(parent);
+    this.core.allocator.require(this.core.inodes.blocksToAllocate());
+    this.core.journal.begin();
+    try {
+      const ino = this.names.makeTemporary(parent, mode, caller);
+      this.commit(ino);
+      this.unlinked.add(ino);
+      return ino;
+    } catch (error) {
+      return this.abort(error);
+    }
+  }
+
+  link(ino: Ino, newParent: Ino, newName: Name): void {
+    this.beginChange();
+    this.names.checkNew(newParent, newName, 0);
+    this.names.checkLink(ino);
+    this.reclaim.finish(ino);
+    this.core.journal.begin();
+    try {
+      this.names.link(ino, newParent, newName);
+      this.commit(ino);
+      this.unlinked.delete(ino);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  unlink(parent: Ino, name: Name): void {
+    this.beginChange();
+    this.core.journal.begin();
+    try {
+      this.names.unlink(parent, name);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  rmdir(parent: Ino, name: Name): void {
+    this.beginChange();
+    this.core.journal.begin();
+    try {
+      this.names.rmdir(parent, name);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number): void {
+    this.beginChange();
+    if (this.names.checkRename(parent, name, newParent, newName, flags)) return;
+    this.core.journal.begin();
+    try {
+      this.names.rename(parent, name, newParent, newName, flags);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  // ---- attributes and contents ---------------------------------------------------------------------
+
+  setAttributes(ino: Ino, change: AttributeChange): void {
+    this.beginChange();
+    if (needsResize(change)) this.checkResize(ino, change.size);
+    this.core.journal.begin();
+    try {
+      const record = this.core.inodes.edit(ino);
+      const rest = needsResize(change) && this.content.resize(record, ino, change.size);
+      applyChange(this.view, record, change, this.core.clock);
+      if (rest && !this.core.orphans.has(ino)) this.core.orphans.add(ino);
+      this.commit(0);
+      if (rest) this.reclaim.add(ino);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  read(ino: Ino, offset: number, length: number, ranges: Ranges): number {
+    this.begin();
+    requireRegular(this.view, this.core.inodes.get(ino));
+    const bytes = describeRange(this.core, this.content.extents, ino, offset, length, ranges);
+    if (this.options.accessTimes) this.noteAccess(ino);
+    return bytes;
+  }
+
+  write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number): number {
+    this.beginChange();
+    requireRegular(this.view, this.core.inodes.get(ino));
+    if (length === 0) return 0;
+    this.reclaim.finish(ino);
+    if (!this.content.write(ino, offset, source, sourceOffset, length)) this.notePendingChange(ino);
+    return length;
+  }
+
+  append(ino: Ino, source: Uint8Array, sourceOffset: number, length: number): number {
+    const offset = sizeOf(this.view, this.core.inodes.get(ino));
+    this.write(ino, offset, source, sourceOffset, length);
+    return offset;
+  }
+
+  allocate(ino: Ino, mode: number, offset: number, length: number): void {
+    this.beginChange();
+    const keepSize = (mode & AllocateMode.keepSize) !== 0;
+    const kind = mode & ~AllocateMode.keepSize;
+    if (!(length > 0)) fail('EINVAL', 'fallocate wants a length > 0');
+    const known = kind === 0 || kind === AllocateMode.zeroRange || (kind === AllocateMode.punchHole && keepSize);
+    if (!known) fail('EOPNOTSUPP', `fallocate mode ${String(mode)} is not supported`);
+    const record = this.core.inodes.get(ino);
+    if (typeOf(this.view, record) === FileType.directory) fail('EISDIR', 'is a directory');
+    if (typeOf(this.view, record) !== FileType.regular) fail('ENODEV', 'not a regular file');
+    this.reclaim.finish(ino);
+    if (kind === AllocateMode.punchHole) this.allocation.punchHole(ino, offset, length);
+    else if (kind === AllocateMode.zeroRange) this.allocation.zeroRange(ino, offset, length, keepSize);
+    else this.allocation.allocate(ino, offset, length, keepSize);
+  }
+
+  seek(ino: Ino, offset: number, whence: number): number {
+    this.begin();
+    requireRegular(this.view, this.core.inodes.get(ino));
+    if (whence !== SeekWhence.data && whence !== SeekWhence.hole) fail('EINVAL', 'lseek knows SEEK_DATA and SEEK_HOLE here');
+    return seekContent(this.core, this.content.extents, ino, offset, whence === SeekWhence.data);
+  }
+
+  copyRange(source: Ino, sourceOffset: number, target: Ino, targetOffset: number, length: number): number {
+    this.beginChange();
+    const record = this.core.inodes.get(source);
+    requireRegular(this.view, record);
+    requireRegular(this.view, this.core.inodes.get(target));
+    const overlap = source === target && sourceOffset < targetOffset + length && targetOffset < sourceOffset + length;
+    if (overlap) fail('EINVAL', 'the ranges overlap');
+    const most = Math.min(length, COPY_BYTES, sizeOf(this.view, record) - sourceOffset);
+    if (most <= 0) return 0;
+    const copied = this.loadRange(source, sourceOffset, most, this.copyBuffer, 0);
+    return this.write(target, targetOffset, this.copyBuffer, 0, copied);
+  }
+
+  sync(ino: Ino): void {
+    this.begin();
+    if (!this.options.readOnly && this.core.inodes.hasPendingTimes(ino)) this.core.journal.flushPending();
+    // Every acknowledged change is durable already; this makes the last transaction's blocks so in place.
+    if (!this.options.readOnly) this.core.pmem.fence();
+  }
+
+  // ---- life of inodes ------------------------------------------------------------------------------
+
+  hold(ino: Ino): void {
+    this.references.add(ino);
+  }
+
+  release(ino: Ino, count: number): void {
+    if (this.references.remove(ino, count) > 0 || !this.unlinked.delete(ino)) return;
+    this.reclaim.add(ino);
+  }
+
+  flushTimes(): void {
+    this.begin();
+    this.core.journal.flushPending();
+  }
+
+  get hasPendingTimes(): boolean {
+    return this.core.journal.hasPending;
+  }
+
+  backgroundStep(): boolean {
+    return this.reclaim.pending && this.reclaim.stepOne();
+  }
+
+  setRequest(idLow: number, idHigh: number, kind: number): void {
+    const { request } = this.core.journal;
+    request.idLow = idLow;
+    request.idHigh = idHigh;
+    request.kind = kind;
+  }
+
+  close(): void {
+    if (!this.options.readOnly) {
+      this.core.journal.request.clear();
+      this.reclaim.finishAll();
+      this.flushTimes();
+      this.core.pmem.fence();
+    }
+    this.core.pmem.close();
+  }
+
+  // ---- inside --------------------------------------------------------------------------------------
+
+  private get view(): DataView {
+    return this.core.journal.view;
+  }
+
+  private begin(): void {
+    if (!this.reading) this.core.journal.cache.beginOperation();
+  }
+
+  private beginChange(): void {
+    if (this.options.readOnly) fail('EROFS', 'the volume is mounted read-only');
+    this.begin();
+    this.core.orphans.prepare();
+    this.names.dropped.length = 0;
+  }
+
+  private commit(result: Ino | 0): void {
+    this.core.journal.request.result = result;
+    this.core.journal.commit();
+    for (const ino of this.names.dropped) {
+      if (this.references.get(ino) > 0) this.unlinked.add(ino);
+      else this.reclaim.add(ino);
+    }
+  }
+
+  private abort(error: unknown): never {
+    this.core.journal.abort();
+    throw error;
+  }
+
+  private checkResize(ino: Ino, size: number): void {
+    requireRegular(this.view, this.core.inodes.get(ino));
+    if (!(size <= Number.MAX_SAFE_INTEGER)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
+    this.reclaim.finish(ino);
+  }
+
+  /** An overwrite changed the contents: the times follow lazily. */
+  private notePendingChange(ino: Ino): void {
+    const record = this.core.inodes.editPending(ino);
+    stampChange(this.view, record, this.core.clock, true);
+    if (this.core.journal.pendingFull) this.core.journal.flushPending();
+  }
+
+  /** As relatime: the access time follows when it is not later than the last change, or is a day old. */
+  private noteAccess(ino: Ino): void {
+    if (this.options.readOnly) return;
+    const { view } = this;
+    const record = this.core.inodes.get(ino);
+    if (linksOf(view, record) === 0) return;
+    const access = getI64(view, record + Inode.atimeSeconds) + view.getUint32(record + Inode.atimeNanoseconds, true) / 1e9;
+    const modified = getI64(view, record + Inode.mtimeSeconds) + view.getUint32(record + Inode.mtimeNanoseconds, true) / 1e9;
+    const changed = getI64(view, record + Inode.ctimeSeconds) + view.getUint32(record + Inode.ctimeNanoseconds, true) / 1e9;
+    if (access > modified && access > changed) {
+      this.core.clock.now();
+      if (this.core.clock.seconds - access < DAY_SECONDS) return;
+    }
+    stampAccess(view, this.core.inodes.editPending(ino), this.core.clock);
+    if (this.core.journal.pendingFull) this.core.journal.flushPending();
+  }
+
+  /** Copies a range of a file into DRAM; returns how many bytes there were. */
+  private loadRange(ino: Ino, offset: number, length: number, target: Uint8Array, targetOffset: number): number {
+    let done = 0;
+    while (done < length) {
+      const bytes = describeRange(this.core, this.content.extents, ino, offset + done, length - done, this.copyRanges);
+      if (bytes === 0) break;
+      let at = targetOffset + done;
+      for (let index = 0; index < this.copyRanges.count; index += 1) {
+        const address = this.copyRanges.addresses[index] as number;
+        const count = this.copyRanges.lengths[index] as number;
+        if (address < 0) target.fill(0, at, at + count);
+        else this.core.pmem.load(asByteAddr(address), target, at, count);
+        at += count;
+      }
+      done += bytes;
+    }
+    return done;
+  }
+}

@@ -1,0 +1,72 @@
+import type { Ino } from '../base/units.js';
+import type {
+  AttributeChange,
+  Attributes,
+  Caller,
+  EntrySink,
+  Name,
+  Ranges,
+  Statistics,
+} from './types.js';
+
+/**
+ * The filesystem by inode number: what a transport (FUSE or in-process) may ask for.
+ *
+ * All calls are synchronous and run to their end: when a call that changes metadata returns, the change is durable
+ * and atomic (promises 1 and 2). They throw FsError with the errno that POSIX gives the
+ * corresponding system call; permission checks are the kernel's (default_permissions) and not made here.
+ * Node ids are inode numbers; the root is 1.
+ */
+export interface FileSystemOperations {
+  /** The inode of a name, 0 if there is none (not an error). `.` and `..` work (`..` of the root is the root). ENOTDIR, ENAMETOOLONG. */
+  lookup(parent: Ino, name: Name): Ino | 0;
+  /** ENOENT or ESTALE if there is no such inode. */
+  getAttributes(ino: Ino, attributes: Attributes): void;
+  setAttributes(ino: Ino, change: AttributeChange): void;
+
+  /** mknod, mkdir, create: `mode` with its type bits (umask applied already). EEXIST, ENOSPC, EMLINK … */
+  makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino;
+  symlink(parent: Ino, name: Name, target: Name, caller: Caller): Ino;
+  /** O_TMPFILE: a regular file without a name; it must be held by its creator, or it is gone. `link` gives it a name. */
+  makeTemporary(parent: Ino, mode: number, caller: Caller): Ino;
+  link(ino: Ino, newParent: Ino, newName: Name): void;
+  unlink(parent: Ino, name: Name): void;
+  rmdir(parent: Ino, name: Name): void;
+  /** `flags`: RenameFlag bits. */
+  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number): void;
+  /** Copies the target to bytes[offset …] (room for 4095) and returns its length. EINVAL if not a symbolic link. */
+  readlink(ino: Ino, bytes: Uint8Array, offset: number): number;
+
+  /** Finds where [offset, offset + length) lies, clipped to the size; returns how many bytes `ranges` describes. EISDIR. */
+  read(ino: Ino, offset: number, length: number, ranges: Ranges): number;
+  /** Copies the bytes to the medium, allocating as needed; durable on return. Returns `length`. EFBIG, ENOSPC. */
+  write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number): number;
+  /** As write at the end of the file, whatever its size is now. Returns the offset it was written at. */
+  append(ino: Ino, source: Uint8Array, sourceOffset: number, length: number): number;
+  /** fallocate(2); `mode`: AllocateMode bits. EOPNOTSUPP for others. */
+  allocate(ino: Ino, mode: number, offset: number, length: number): void;
+  /** lseek(2) SEEK_DATA, SEEK_HOLE. ENXIO beyond the end. */
+  seek(ino: Ino, offset: number, whence: number): number;
+  /** copy_file_range(2), within one volume; returns the bytes copied (may be fewer than asked for). */
+  copyRange(source: Ino, sourceOffset: number, target: Ino, targetOffset: number, length: number): number;
+  /** fsync, fdatasync: makes pending timestamps durable, and what programs stored through mappings the daemon knows of. */
+  sync(ino: Ino): void;
+
+  /** Entries after `cookie` (0: from the start, `.` and `..` first) until the sink is full or the end is reached. */
+  readDirectory(ino: Ino, cookie: number, sink: EntrySink): void;
+  statistics(statistics: Statistics): void;
+
+  /** The transport knows the inode (a lookup count, an open file): it is not freed while held, even without a name. */
+  hold(ino: Ino): void;
+  /** Takes back `count` holds; an inode without names and holds is freed. */
+  release(ino: Ino, count: number): void;
+
+  /** Makes pending timestamps durable (once a second, at fsync, at last close). */
+  flushTimes(): void;
+  /** Does a bounded step (< 1 ms) of deferred work, such as freeing a large removed file; false when nothing is left. */
+  backgroundStep(): boolean;
+  /** The request being served: goes into the journal record, so that a re-sent one is recognised. */
+  setRequest(idLow: number, idHigh: number, kind: number): void;
+  /** Flushes everything and closes the medium. */
+  close(): void;
+}

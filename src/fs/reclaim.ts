@@ -1,0 +1,108 @@
+import { FsError } from '../base/errno.js';
+import type { Ino } from '../base/units.js';
+import { BLOCK_SIZE, FileType, Inode } from '../format/layout.js';
+import type { FileContent } from '../file/content.js';
+import type { Core } from '../space/core.js';
+import { linksOf, sizeOf, typeOf } from './records.js';
+import type { References } from './references.js';
+
+/** Transactions of freeing that a mount waits for. */
+const ADOPT_STEPS = 256;
+
+/**
+ * Frees what nobody can reach any more: inodes without names and holds, and blocks that a truncate left past the end of its file.
+ * All of it is on the orphan list of the medium first, so that a crash loses no space; it is freed in steps, each a
+ * transaction, so that removing a terabyte blocks nobody.
+ */
+export class Reclaim {
+  /** Inodes with work to do, in the order it came. */
+  private readonly queue = new Set<Ino>();
+
+  constructor(
+    private readonly core: Core,
+    private readonly content: FileContent,
+    private readonly references: References,
+    /** Told of inodes that can't be freed because they are damaged. */
+    private readonly log: (message: string) => void,
+  ) {}
+
+  get pending(): boolean {
+    return this.queue.size > 0;
+  }
+
+  /** The inode is on the orphan list, and nobody holds it or it is to be cut. The first step is done at once: small files are gone then. */
+  add(ino: Ino): void {
+    this.queue.add(ino);
+    this.step(ino);
+  }
+
+  isQueued(ino: Ino): boolean {
+    return this.queue.has(ino);
+  }
+
+  /** Work that this inode still has is done now: its file is about to grow. */
+  finish(ino: Ino): void {
+    while (this.queue.has(ino)) this.step(ino);
+  }
+
+  /** Finishes everything; for when space is needed, and before the volume is closed. */
+  finishAll(): void {
+    while (this.queue.size > 0) this.stepOne();
+  }
+
+  /** One transaction of work; false when nothing is left. */
+  stepOne(): boolean {
+    for (const ino of this.queue) {
+      this.step(ino);
+      break;
+    }
+    return this.queue.size > 0;
+  }
+
+  /** Takes up the orphans that a crash or a former mount left; the first few are done at once, the others in the background. */
+  adopt(): void {
+    for (const ino of this.core.orphans.list()) this.queue.add(ino);
+    for (let step = 0; step < ADOPT_STEPS && this.queue.size > 0; step += 1) this.stepOne();
+  }
+
+  /**
+   * Frees a bounded part of one inode; it leaves the queue when it is done. A damaged one stays on the orphan list for fsck: whoever
+   * caused this step (removed a name, asked for space) can't do anything about it, so the error is logged, not thrown.
+   */
+  private step(ino: Ino): void {
+    const { core } = this;
+    core.journal.cache.beginOperation();
+    core.orphans.prepare();
+    core.journal.begin();
+    try {
+      const done = this.work(ino);
+      core.journal.commit();
+      if (done) this.queue.delete(ino);
+    } catch (error) {
+      core.journal.abort();
+      this.queue.delete(ino);
+      if (!(error instanceof FsError)) throw error;
+      this.log(`orphan inode ${String(ino)} can't be freed: ${error.message}`);
+    }
+  }
+
+  private work(ino: Ino): boolean {
+    const { core } = this;
+    const { view } = core.journal;
+    const record = core.inodes.edit(ino);
+    // Without a name but in use: it stays on the list, only what lies past its end goes.
+    const named = linksOf(view, record) > 0;
+    const held = this.references.get(ino) > 0;
+    const from = named || held ? Math.ceil(sizeOf(view, record) / BLOCK_SIZE) : 0;
+    const type = typeOf(view, record);
+    const hasExtents = type === FileType.regular || (type === FileType.symlink && sizeOf(view, record) > INLINE_SYMLINK_MAX);
+    if (hasExtents && !this.content.cut(record, ino, from)) return false;
+    if (!named && held) return true;
+    core.orphans.remove(ino);
+    if (!named) core.inodes.free(ino);
+    return true;
+  }
+}
+
+/** Longest symbolic link that is kept in the inode record. */
+export const INLINE_SYMLINK_MAX = 256 - Inode.body;

@@ -1,0 +1,48 @@
+import { assert } from '../base/assert.js';
+import type { Ino } from '../base/units.js';
+
+const PAGE = 4096;
+
+/**
+ * How often each inode is held by those who use the volume (lookups of the kernel, open files).
+ * Inode numbers are dense, so pages of counters take 4 bytes per inode: tens of MiB for ten million.
+ */
+export class References {
+  private readonly pages = new Map<number, Uint32Array>();
+  private readonly used = new Map<number, number>();
+
+  get(ino: Ino): number {
+    return this.pages.get(Math.floor(ino / PAGE))?.[ino % PAGE] ?? 0;
+  }
+
+  add(ino: Ino): void {
+    const number = Math.floor(ino / PAGE);
+    let page = this.pages.get(number);
+    if (page === undefined) {
+      page = new Uint32Array(PAGE);
+      this.pages.set(number, page);
+      this.used.set(number, 0);
+    }
+    const count = page[ino % PAGE] as number;
+    if (count === 0) this.used.set(number, (this.used.get(number) as number) + 1);
+    page[ino % PAGE] = count + 1;
+  }
+
+  /** Takes back `count` holds; returns how many are left. */
+  remove(ino: Ino, count: number): number {
+    const number = Math.floor(ino / PAGE);
+    const page = this.pages.get(number);
+    const before = page?.[ino % PAGE] ?? 0;
+    assert(page !== undefined && before >= count, 'nobody gives back more holds than there are');
+    const after = before - count;
+    page[ino % PAGE] = after;
+    if (after > 0 || before === 0) return after;
+    const used = (this.used.get(number) as number) - 1;
+    this.used.set(number, used);
+    if (used === 0) {
+      this.pages.delete(number);
+      this.used.delete(number);
+    }
+    return after;
+  }
+}

@@ -1,0 +1,127 @@
+import type { Ino } from '../base/units.js';
+
+/**
+ * A name as the kernel sends it: bytes inside a larger buffer. Reused from request to request, so
+ * nobody may keep it. Never decoded: names are bytes.
+ */
+export class Name {
+  bytes: Uint8Array = new Uint8Array(0);
+  offset = 0;
+  length = 0;
+
+  set(bytes: Uint8Array, offset: number, length: number): this {
+    this.bytes = bytes;
+    this.offset = offset;
+    this.length = length;
+    return this;
+  }
+
+  /** For tests and tools: a name from a string (latin1 or UTF-8 bytes as given). */
+  static from(text: string | Uint8Array): Name {
+    const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+    return new Name().set(bytes, 0, bytes.length);
+  }
+}
+
+/** Who asks: the owner of what is created. */
+export class Caller {
+  uid = 0;
+  gid = 0;
+}
+
+/** What stat(2) shows of an inode; filled in by getAttributes, reused by its owner. */
+export class Attributes {
+  ino = 0 as Ino;
+  generation = 0;
+  mode = 0;
+  nlink = 0;
+  uid = 0;
+  gid = 0;
+  rdevMajor = 0;
+  rdevMinor = 0;
+  /** Bytes. */
+  size = 0;
+  /** Units of 512 bytes, as st_blocks. */
+  blocks = 0;
+  atimeSeconds = 0;
+  atimeNanoseconds = 0;
+  mtimeSeconds = 0;
+  mtimeNanoseconds = 0;
+  ctimeSeconds = 0;
+  ctimeNanoseconds = 0;
+  btimeSeconds = 0;
+  btimeNanoseconds = 0;
+  /** InodeFlag bits of the format. */
+  flags = 0;
+}
+
+/** Which fields of an {@link AttributeChange} count. */
+export const Change = {
+  mode: 1,
+  uid: 2,
+  gid: 4,
+  size: 8,
+  atime: 16,
+  mtime: 32,
+  /** atime/mtime are the present moment, whatever the fields say. */
+  atimeNow: 64,
+  mtimeNow: 128,
+  ctime: 256,
+  /** Clear set-user-id and set-group-id as a write by an ordinary user does. */
+  killPrivileges: 512,
+} as const;
+
+/** A change of attributes (chmod, chown, truncate, utimensat in all forms), done in one transaction. */
+export class AttributeChange {
+  /** Bits of {@link Change}. */
+  mask = 0;
+  mode = 0;
+  uid = 0;
+  gid = 0;
+  size = 0;
+  atimeSeconds = 0;
+  atimeNanoseconds = 0;
+  mtimeSeconds = 0;
+  mtimeNanoseconds = 0;
+  ctimeSeconds = 0;
+  ctimeNanoseconds = 0;
+}
+
+/** Where the bytes of a read lie on the medium, in order; filled in by read, reused by its owner. */
+export class Ranges {
+  /** Byte addresses on the medium, −1 for zero bytes (a hole). */
+  readonly addresses: Float64Array;
+  readonly lengths: Float64Array;
+  count = 0;
+
+  /** `capacity`: most ranges one read may return; a read is cut short where there would be more. */
+  constructor(readonly capacity: number) {
+    this.addresses = new Float64Array(capacity);
+    this.lengths = new Float64Array(capacity);
+  }
+}
+
+/** Takes directory entries one by one; returns false when it has no room for this one (it will be asked for again). */
+export interface EntrySink {
+  /**
+   * `cookie` is the position after this entry, for the next readDirectory; `type` as in dirent(3).
+   * The name is only valid during the call.
+   */
+  entry(bytes: Uint8Array, nameOffset: number, nameLength: number, ino: Ino, type: number, cookie: number): boolean;
+}
+
+/** statvfs(3) of the volume. */
+export class Statistics {
+  blockSize = 0;
+  blocks = 0;
+  freeBlocks = 0;
+  /** Without the reserve that only freeing operations may use. */
+  availableBlocks = 0;
+  files = 0;
+  freeFiles = 0;
+  nameMax = 0;
+}
+
+export const RenameFlag = { noReplace: 1, exchange: 2 } as const;
+export const AllocateMode = { keepSize: 1, punchHole: 2, zeroRange: 16 } as const;
+export const SeekWhence = { data: 3, hole: 4 } as const;

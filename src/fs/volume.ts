@@ -1,0 +1,73 @@
+import { type Clock, SystemClock } from '../base/clock.js';
+import { fail } from '../base/errno.js';
+import type { HashFunction } from '../dir/directory.js';
+import { BLOCK_SIZE, ROOT_INO } from '../format/layout.js';
+import { featureNames, KNOWN_READ_ONLY_COMPAT, readSuperblock } from '../format/superblock.js';
+import { recoverJournal } from '../journal/recovery.js';
+import { OverlayPmem } from '../pmem/overlay.js';
+import type { Pmem } from '../pmem/pmem.js';
+import { Core } from '../space/core.js';
+import type { Ino } from '../base/units.js';
+import { FileSystem } from './filesystem.js';
+import type { FileSystemOperations } from './operations.js';
+
+/** Where messages about the volume go. */
+export type VolumeLog = (level: 'error' | 'warning' | 'info' | 'debug', message: string) => void;
+
+export interface VolumeOptions {
+  readOnly?: boolean;
+  /** Limit of the metadata cache, bytes. */
+  cacheBytes?: number;
+  clock?: Clock;
+  log?: VolumeLog;
+  /** Keep access times as `relatime` does. Default: reading leaves them alone. */
+  accessTimes?: boolean;
+  /** Hash of names; only for tests that make names collide. */
+  hash?: HashFunction;
+}
+
+const CACHE_BYTES = 16 * 1024 * 1024;
+const CACHE_BYTES_MIN = 512 * BLOCK_SIZE;
+
+/**
+ * Opens the volume on a medium: superblock (or its backup), journal recovery, orphans. `close` of the result closes the medium.
+ * A read-only volume whose journal must be replayed is replayed in DRAM; the medium is not written.
+ * Throws FsError: EUCLEAN (no volume, or damaged), EOPNOTSUPP (a newer format), EROFS (features that allow only reading).
+ */
+export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperations {
+  const readOnly = options.readOnly === true || pmem.readOnly;
+  const log: VolumeLog = options.log ?? (() => undefined);
+  const { geometry, primaryProblem } = readSuperblock(pmem);
+  if (primaryProblem !== undefined) log('warning', `${primaryProblem}; the backup superblock is used, run fsck.nvmfs`);
+  const unknown = (geometry.readOnlyCompat & ~KNOWN_READ_ONLY_COMPAT) >>> 0;
+  if (unknown !== 0 && !readOnly) {
+    fail('EROFS', `the volume uses ${featureNames('ro_compat', unknown)}, with which this program can only read it: mount it with -o ro`);
+  }
+  const medium = readOnly ? new OverlayPmem(pmem) : pmem;
+  const recovery = recoverJournal(medium, geometry);
+  if (recovery.changed) log('info', `journal recovered: transaction ${String(recovery.position.sequence - 1)} is the last one`);
+  const cacheBlocks = Math.floor(Math.max(options.cacheBytes ?? CACHE_BYTES, CACHE_BYTES_MIN) / BLOCK_SIZE);
+  const core = new Core(medium, geometry, options.clock ?? new SystemClock(), recovery.position, cacheBlocks);
+  core.journal.readOnly = readOnly;
+  checkState(core, recovery.position.sequence);
+  return new FileSystem(core, {
+    readOnly,
+    accessTimes: options.accessTimes === true,
+    hash: options.hash,
+    log: (message) => {
+      log('error', message);
+    },
+  });
+}
+
+/** What must hold before anything is served: a volume whose own state is damaged is refused, not guessed at. */
+function checkState(core: Core, nextSequence: number): void {
+  const { state, geometry, inodes } = core;
+  if (state.sequence >= nextSequence) {
+    fail('EUCLEAN', `the volume state is of transaction ${String(state.sequence)}, but the journal ends at ${String(nextSequence - 1)}: its newest records are damaged; run fsck.nvmfs`);
+  }
+  if (state.groupsInitialised < 1 || state.groupsInitialised > geometry.groups || state.freeBlocks > geometry.totalBlocks) {
+    fail('EUCLEAN', 'the volume state (block 1) does not fit the superblock; run fsck.nvmfs');
+  }
+  inodes.get(ROOT_INO as Ino);
+}

@@ -1,0 +1,73 @@
+/** Bits of the FUSE protocol 7.45 that this program sends or understands. */
+
+/** INIT, first word. */
+export const InitFlag = {
+  ASYNC_READ: 1 << 0,
+  ATOMIC_O_TRUNC: 1 << 3,
+  EXPORT_SUPPORT: 1 << 4,
+  BIG_WRITES: 1 << 5,
+  DO_READDIRPLUS: 1 << 13,
+  READDIRPLUS_AUTO: 1 << 14,
+  ASYNC_DIO: 1 << 15,
+  PARALLEL_DIROPS: 1 << 18,
+  MAX_PAGES: 1 << 22,
+  CACHE_SYMLINKS: 1 << 23,
+  /** The kernel sends, and takes, the second word. */
+  INIT_EXT: 1 << 30,
+} as const;
+
+/** INIT, second word (bits 32 to 63 of the protocol's numbering). */
+export const InitFlag2 = {
+  DIRECT_IO_ALLOW_MMAP: 1 << (36 - 32),
+} as const;
+
+export const OpenReply = {
+  DIRECT_IO: 1 << 0,
+  KEEP_CACHE: 1 << 1,
+  CACHE_DIR: 1 << 3,
+  PARALLEL_DIRECT_WRITES: 1 << 6,
+} as const;
+
+/** fuse_setattr_in.valid */
+export const SetAttributeFlag = {
+  MODE: 1 << 0,
+  UID: 1 << 1,
+  GID: 1 << 2,
+  SIZE: 1 << 3,
+  ATIME: 1 << 4,
+  MTIME: 1 << 5,
+  FH: 1 << 6,
+  ATIME_NOW: 1 << 7,
+  MTIME_NOW: 1 << 8,
+  LOCKOWNER: 1 << 9,
+  CTIME: 1 << 10,
+  KILL_SUIDGID: 1 << 11,
+} as const;
+
+/** fuse_write_in.write_flags */
+export const WriteFlag = {
+  /** From the page cache, by whomever; the credentials in the header say nothing. */
+  CACHE: 1 << 0,
+  /** The writer is no CAP_FSETID: set-user-id and set-group-id go. */
+  KILL_SUIDGID: 1 << 2,
+} as const;
+
+/** open(2), generic architecture (x86-64 and aarch64 agree on these). */
+export const OpenFlag = {
+  ACCMODE: 0o3,
+  CREAT: 0o100,
+  EXCL: 0o200,
+  TRUNC: 0o1000,
+} as const;
+
+/** Type bits of a mode. */
+export const FileType = {
+  MASK: 0o170000,
+  DIRECTORY: 0o040000,
+  REGULAR: 0o100000,
+} as const;
+
+export const SET_ID_BITS = 0o6000;
+
+/** Bits of fuse_statx.mask, as statx(2). */
+export const StatxMask = { BASIC_STATS: 0x7ff, BTIME: 0x800 } as const;

@@ -1,0 +1,206 @@
+import { asByteAddr } from '../base/units.js';
+import {
+  BLOCK_SIZE,
+  JOURNAL_ENTRY_SIZE,
+  JournalEntry,
+  JournalEntryFlag,
+  JournalRecord,
+  LINE_SIZE,
+  Magic,
+  RECORD_HEADER_SIZE,
+  TRANSACTION_BLOCKS_MAX,
+} from '../format/layout.js';
+import { getU48, getU64 } from '../format/numbers.js';
+import type { Geometry } from '../format/superblock.js';
+import type { Pmem } from '../pmem/pmem.js';
+import type { LogPosition } from './log.js';
+
+/** A valid record on the medium. */
+interface FoundRecord {
+  sequence: number;
+  segment: number;
+  offset: number;
+  bytes: Uint8Array;
+}
+
+export interface RecoveryResult {
+  /** Where the log goes on. */
+  position: LogPosition;
+  /** Records that were applied again: 0, 1 or 2. */
+  applied: number;
+  /** True when applying them changed something: the volume had not been unmounted cleanly. */
+  changed: boolean;
+  /** The request of the last committed transaction, undefined when there is none. */
+  lastRequest: { idLow: number; idHigh: number; kind: number; result: number } | undefined;
+}
+
+/**
+ * Brings the volume to its last committed state and returns where the log goes on: finds the newest record, and
+ * applies it and the one before (doc/FORMAT.md, "Commit and recovery", says why these two and no other).
+ * Idempotent: a crash in here is a crash like any other.
+ * A read-only medium that needs it makes the stores throw EROFS; look first with `apply: false`.
+ */
+export function recoverJournal(pmem: Pmem, geometry: Geometry, apply = true): RecoveryResult {
+  const newest = newestSegment(pmem, geometry);
+  if (newest === undefined) {
+    return { position: { sequence: 1, segment: 0, offset: 0 }, applied: 0, changed: false, lastRequest: undefined };
+  }
+  const { last, previous } = lastTwo(pmem, geometry, newest);
+  const records = previous === undefined ? [last] : [previous, last];
+  const differing = !areApplied(pmem, records);
+  if (apply && differing) {
+    for (const record of records) applyRecord(pmem, record);
+    pmem.fence();
+  }
+  const view = viewOf(last.bytes);
+  return {
+    position: { sequence: last.sequence + 1, segment: last.segment, offset: last.offset + last.bytes.length },
+    applied: records.length,
+    changed: differing,
+    lastRequest: {
+      idLow: view.getUint32(JournalRecord.requestId, true),
+      idHigh: view.getUint32(JournalRecord.requestId + 4, true),
+      kind: view.getUint32(JournalRecord.requestKind, true),
+      result: getU64(view, JournalRecord.result),
+    },
+  };
+}
+
+/** The first record of the segment that was begun last. */
+function newestSegment(pmem: Pmem, geometry: Geometry): FoundRecord | undefined {
+  let newest: FoundRecord | undefined;
+  for (let segment = 0; segment < geometry.journalSegments; segment += 1) {
+    const first = readRecord(pmem, geometry, segment, 0);
+    if (first !== undefined && (newest === undefined || first.sequence > newest.sequence)) newest = first;
+  }
+  return newest;
+}
+
+/** Follows the chain from the first record of the newest segment to the last two records of the journal. */
+function lastTwo(
+  pmem: Pmem,
+  geometry: Geometry,
+  first: FoundRecord,
+): { last: FoundRecord; previous: FoundRecord | undefined } {
+  let last = first;
+  let previous: FoundRecord | undefined;
+  for (;;) {
+    const next = readRecord(pmem, geometry, last.segment, last.offset + last.bytes.length);
+    if (next?.sequence !== last.sequence + 1) break;
+    previous = last;
+    last = next;
+  }
+  if (previous === undefined && last.sequence > 1) {
+    // The newest segment has one record only: the one before it ends the segment before.
+    const segment = (last.segment + geometry.journalSegments - 1) % geometry.journalSegments;
+    let record = readRecord(pmem, geometry, segment, 0);
+    while (record !== undefined && record.sequence < last.sequence - 1) {
+      const next = readRecord(pmem, geometry, segment, record.offset + record.bytes.length);
+      record = next?.sequence === record.sequence + 1 ? next : undefined;
+    }
+    if (record?.sequence === last.sequence - 1) previous = record;
+  }
+  return { last, previous };
+}
+
+/** The record at a place of a segment, undefined unless everything about it is right. */
+function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
+  const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
+  if (offset + RECORD_HEADER_SIZE > segmentBytes) return undefined;
+  const address = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset;
+  const header = new Uint8Array(RECORD_HEADER_SIZE);
+  pmem.load(asByteAddr(address), header, 0, RECORD_HEADER_SIZE);
+  const view = viewOf(header);
+  const length = view.getUint32(JournalRecord.length, true);
+  if (view.getUint32(JournalRecord.magic, true) !== Magic.record) return undefined;
+  if (getU64(view, JournalRecord.journalId) !== geometry.journalId) return undefined;
+  if (length % LINE_SIZE !== 0 || length <= RECORD_HEADER_SIZE || offset + length > segmentBytes) return undefined;
+  const bytes = new Uint8Array(length);
+  pmem.load(asByteAddr(address), bytes, 0, length);
+  const checksum = pmem.crc32c(geometry.seed, bytes, 4, length - 4);
+  if (checksum !== view.getUint32(JournalRecord.checksum, true)) return undefined;
+  if (!isWellFormed(bytes, geometry)) return undefined;
+  return { sequence: getU64(view, JournalRecord.sequence), segment, offset, bytes };
+}
+
+/** Checks what a right checksum does not prove: a record never leads outside the volume or its own bytes. */
+function isWellFormed(bytes: Uint8Array, geometry: Geometry): boolean {
+  const view = viewOf(bytes);
+  const entries = view.getUint32(JournalRecord.entries, true);
+  if (entries < 1 || entries > TRANSACTION_BLOCKS_MAX) return false;
+  let expected = imagesOffset(entries);
+  if (expected > bytes.length) return false;
+  for (let entry = 0; entry < entries; entry += 1) {
+    const at = RECORD_HEADER_SIZE + entry * JOURNAL_ENTRY_SIZE;
+    if (getU48(view, at + JournalEntry.block) >= geometry.totalBlocks) return false;
+    expected += LINE_SIZE * (bitCount(view.getUint32(at + JournalEntry.lines, true)) + bitCount(view.getUint32(at + JournalEntry.lines + 4, true)));
+  }
+  return expected === bytes.length;
+}
+
+function imagesOffset(entries: number): number {
+  return RECORD_HEADER_SIZE + Math.ceil((entries * JOURNAL_ENTRY_SIZE) / LINE_SIZE) * LINE_SIZE;
+}
+
+/** Calls `visit` for each changed block of a record: block number, flags, and (line, offset of its image) pairs. */
+function forEachEntry(
+  record: FoundRecord,
+  visit: (block: number, flags: number, lines: { line: number; image: number }[]) => void,
+): void {
+  const view = viewOf(record.bytes);
+  const entries = view.getUint32(JournalRecord.entries, true);
+  let image = imagesOffset(entries);
+  for (let entry = 0; entry < entries; entry += 1) {
+    const at = RECORD_HEADER_SIZE + entry * JOURNAL_ENTRY_SIZE;
+    const lines: { line: number; image: number }[] = [];
+    for (let line = 0; line < 64; line += 1) {
+      const word = view.getUint32(at + JournalEntry.lines + (line < 32 ? 0 : 4), true);
+      if (((word >>> (line % 32)) & 1) === 0) continue;
+      lines.push({ line, image });
+      image += LINE_SIZE;
+    }
+    visit(getU48(view, at + JournalEntry.block), view.getUint16(at + JournalEntry.flags, true), lines);
+  }
+}
+
+/** True when the medium shows what it shows after the records are applied: there is nothing to do. */
+function areApplied(pmem: Pmem, records: FoundRecord[]): boolean {
+  const found = new Map<number, Uint8Array>();
+  const expected = new Map<number, Uint8Array>();
+  for (const record of records) {
+    forEachEntry(record, (block, flags, lines) => {
+      if (!found.has(block)) {
+        const bytes = new Uint8Array(BLOCK_SIZE);
+        pmem.load(asByteAddr(block * BLOCK_SIZE), bytes, 0, BLOCK_SIZE);
+        found.set(block, bytes);
+        expected.set(block, bytes.slice());
+      }
+      const image = expected.get(block) as Uint8Array;
+      if ((flags & JournalEntryFlag.zeroFirst) !== 0) image.fill(0);
+      for (const line of lines) {
+        image.set(record.bytes.subarray(line.image, line.image + LINE_SIZE), line.line * LINE_SIZE);
+      }
+    });
+  }
+  return [...found].every(([block, bytes]) => Buffer.compare(bytes, expected.get(block) as Uint8Array) === 0);
+}
+
+function applyRecord(pmem: Pmem, record: FoundRecord): void {
+  forEachEntry(record, (block, flags, lines) => {
+    const address = block * BLOCK_SIZE;
+    if ((flags & JournalEntryFlag.zeroFirst) !== 0) pmem.zero(asByteAddr(address), BLOCK_SIZE);
+    for (const { line, image } of lines) {
+      pmem.store(asByteAddr(address + line * LINE_SIZE), record.bytes, image, LINE_SIZE);
+    }
+  });
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function bitCount(word: number): number {
+  let count = 0;
+  for (let rest = word; rest !== 0; rest = (rest & (rest - 1)) >>> 0) count += 1;
+  return count;
+}

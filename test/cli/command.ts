@@ -1,0 +1,52 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Top of the checkout; compiled, this file is dist/test/cli/command.js. */
+export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+
+export interface Finished {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program in the top of the checkout and waits for its end, 120 s at most. */
+export function run(program: string, args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Finished {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd: options.cwd ?? ROOT,
+    env: { ...cleanEnvironment(), ...options.env },
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
+  if (error !== undefined) throw error;
+  return { exitCode: status, stdout, stderr };
+}
+
+/** Without the hooks that the test runner sets for every node process below it: they would slow our commands down. */
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  const entries = Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !/^_?TAP/.test(name));
+  return Object.fromEntries(entries);
+}
+
+/** Runs one of our own commands, such as `mkfs.nvmfs`. */
+export function command(name: string, ...args: string[]): Finished {
+  return run(join(ROOT, 'bin', name), args);
+}
+
+/** A directory of its own for a test; the second member removes it. */
+export function scratchDirectory(): [path: string, remove: () => void] {
+  const path = mkdtempSync(join(tmpdir(), 'nvmfs-cli-'));
+  return [
+    path,
+    () => {
+      rmSync(path, { recursive: true, force: true });
+    },
+  ];
+}
+
+export function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
