@@ -7,6 +7,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -37,10 +38,6 @@ constexpr size_t kMaxRanges = 1000;
 constexpr int kMaxVectors = 1024;
 constexpr size_t kZeroBytes = size_t{1} << 20;
 
-// One per environment (thread): the loop is the environment's own.
-struct Receiver {
-  EventLoop loop;
-};
 
 // The outcome of one non-blocking read: a length, or 0 when nothing is waiting, or a negative errno.
 int read_request(int fd, const Bytes& buffer) {
@@ -54,20 +51,45 @@ int read_request(int fd, const Bytes& buffer) {
   }
 }
 
-// As read_request, asking again for `spin_us` microseconds before it gives up.
-int read_spinning(int fd, const Bytes& buffer, int32_t spin_us) {
-  int result = read_request(fd, buffer);
-  if (result != 0 || spin_us <= 0) return result;
-  const int64_t end_ns = monotonic_ns() + int64_t{spin_us} * 1000;
-  do {
-    result = read_request(fd, buffer);
-  } while (result == 0 && monotonic_ns() < end_ns);
-  return result;
-}
+// Whether it pays to ask again for some microseconds before going to sleep. A request that comes while we spin is served
+// without the price of a wake-up, which is half of a small request's time; but when client and server share a core, or
+// requests are rare, spinning only takes time away from the client. So a spin in vain makes the next ones rarer.
+class AdaptiveSpin {
+ public:
+  // Asks again for `spin_us` microseconds, if the last spins were worth it.
+  int read(int fd, const Bytes& buffer, int32_t spin_us) {
+    int result = read_request(fd, buffer);
+    if (result != 0 || spin_us <= 0) return result;
+    if (skip_ > 0) {
+      skip_ -= 1;
+      return 0;
+    }
+    const int64_t end_ns = monotonic_ns() + int64_t{spin_us} * 1000;
+    do {
+      result = read_request(fd, buffer);
+    } while (result == 0 && monotonic_ns() < end_ns);
+    backoff_ = result != 0 ? 0 : backoff_ == 0 ? kFirstBackoff : std::min(backoff_ * 2, kLastBackoff);
+    skip_ = backoff_;
+    return result;
+  }
 
-int receive_request(EventLoop& loop, int fd, const Bytes& buffer, int32_t timeout_ms, int32_t spin_us) {
+ private:
+  static constexpr int kFirstBackoff = 4;
+  static constexpr int kLastBackoff = 256;
+  int backoff_ = 0;
+  int skip_ = 0;
+};
+
+// One per environment (thread): the loop is the environment's own.
+struct Receiver {
+  EventLoop loop;
+  AdaptiveSpin spin;
+};
+
+int receive_request(Receiver& receiver, int fd, const Bytes& buffer, int32_t timeout_ms, int32_t spin_us) {
+  EventLoop& loop = receiver.loop;
   if (loop.overdue()) return 0;
-  int result = read_spinning(fd, buffer, spin_us);
+  int result = receiver.spin.read(fd, buffer, spin_us);
   while (result == 0) {
     int sleep_ms = timeout_ms;
     if (sleep_ms == 0 || !loop.may_sleep(sleep_ms)) return 0;
@@ -100,12 +122,12 @@ napi_value receive(napi_env env, napi_callback_info info) {
     throw_bad_arguments(env, "receive");
     return nullptr;
   }
-  EventLoop& loop = static_cast<Receiver*>(data)->loop;
-  if (!loop.attach(env)) {
+  Receiver& receiver = *static_cast<Receiver*>(data);
+  if (!receiver.loop.attach(env)) {
     throw_error(env, {ENOSYS, "this Node has no libuv event loop that receive() understands"});
     return nullptr;
   }
-  return int32_value(env, receive_request(loop, fd, buffer, timeout_ms, spin_us));
+  return int32_value(env, receive_request(receiver, fd, buffer, timeout_ms, spin_us));
 }
 
 // reply(fd, buffer, offset, length)
@@ -156,12 +178,13 @@ class Gather {
     return zeros != nullptr;
   }
 
-  // Refuses ranges over more windows than are mapped at a time: the first would be gone when the last is there.
+  // Refuses more pieces than windows are mapped at a time, as each may be in another one: the first would be gone when
+  // the last is there.
   bool add_mapped(Image& image, uint64_t address, uint64_t length) {
     while (length > 0) {
       uint64_t part = 0;
       const uint8_t* data = image.at(address, &part);
-      if (data == nullptr || ++pieces_ > image.window_limit()) return false;
+      if (data == nullptr || (!image.keeps_windows() && ++pieces_ > image.window_limit())) return false;
       if (part > length) part = length;
       if (!add(data, part)) return false;
       address += part;

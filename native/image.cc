@@ -122,6 +122,13 @@ bool Image::open_descriptor(const OpenOptions& options, SystemError& error) {
     return false;
   }
   created_ = !exists;
+  // The kernel lets a read-only device be opened for writing, and refuses to map it with an errno that says nothing.
+  int device_read_only = 0;
+  if (kind_ == ImageKind::kBlock && !options.read_only && ioctl(fd_, BLKROGET, &device_read_only) == 0 &&
+      device_read_only != 0) {
+    error = {EROFS, options.path + " is a read-only device: its volume can only be mounted with -o ro"};
+    return false;
+  }
   return true;
 }
 

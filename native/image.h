@@ -65,6 +65,8 @@ class Image {
     return window.base + offset;
   }
   uint32_t window_limit() const { return window_limit_; }
+  // Whether all windows fit at the same time, so that a pointer holds as long as the image is open.
+  bool keeps_windows() const { return window_count_ == window_limit_; }
 
   // Remembers a range that the next fence must write back from the page cache (domain `file` only).
   void touched(uint64_t address, uint64_t length) {

@@ -236,7 +236,7 @@ bool unmount(const std::string& directory, bool lazy, SystemError& error) {
   if (geteuid() == 0) {
     if (umount2(directory.c_str(), UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0) return true;
     error = errno == EINVAL  ? SystemError{EINVAL, what + ": it is not a mount point"}
-            : errno == EBUSY ? SystemError{EBUSY, what + ": it is in use"}
+            : errno == EBUSY ? SystemError{EBUSY, what + ": it is busy: some process uses it (fuser -m shows which)"}
                              : system_error(errno, what);
     return false;
   }

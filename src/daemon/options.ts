@@ -19,10 +19,16 @@ export interface ParsedOptions {
   transport: 'devfuse' | 'fuse-native';
   pidfile: string | null;
   directIo: boolean;
+  /** Microseconds that the daemon looks out for the next request before it sleeps; adapts itself, 0 never. */
+  spinMicroseconds: number;
   /** Limit of the metadata cache in bytes; null for the default. */
   cacheBytes: number | null;
   debug: boolean;
 }
+
+/** A wake-up takes about this long: spinning longer gains nothing. */
+const SPIN_DEFAULT = 20;
+const SPIN_MAX = 1000;
 
 type Flag = (options: ParsedOptions) => void;
 type Setting = (options: ParsedOptions, value: string) => void;
@@ -58,6 +64,10 @@ const settings: Readonly<Record<string, Setting>> = {
   domain: (options, value) => { options.domain = oneOf<DurabilityDomain>('domain', value, ['sync-dax', 'memory', 'file']); },
   transport: (options, value) => { options.transport = oneOf('transport', value, ['devfuse', 'fuse-native']); },
   pidfile: (options, value) => { options.pidfile = value; },
+  spin: (options, value) => {
+    if (!/^\d{1,4}$/.test(value) || Number(value) > SPIN_MAX) fail(`spin=${value}: microseconds from 0 to ${String(SPIN_MAX)} expected`);
+    options.spinMicroseconds = Number(value);
+  },
 };
 
 /**
@@ -77,6 +87,7 @@ export function parseOptions(words: readonly string[], sloppy: boolean): ParsedO
     transport: 'devfuse',
     pidfile: null,
     directIo: false,
+    spinMicroseconds: SPIN_DEFAULT,
     cacheBytes: null,
     debug: false,
   };

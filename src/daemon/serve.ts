@@ -61,7 +61,8 @@ export class MountedVolume {
       fs = openVolume(pmem, { readOnly: options.readOnly, cacheBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES, accessTimes: !options.flags.includes('noatime'), log });
     } catch (error) {
       pmem.close();
-      throw error;
+      if (!(error instanceof FsError)) throw error;
+      throw new FsError(error.errno, `${plan.image}: ${error.message}`);
     }
     const { pidfile } = options;
     try {
@@ -157,8 +158,8 @@ async function openForMount({ image, options }: MountPlan): Promise<MappedPmem> 
 }
 
 function mountSettings({ image, directory, options }: MountPlan): MountSettings {
-  const { readOnly, allowOther, subtype, maxRead, directIo, debug } = options;
-  return { source: options.fsname ?? image, directory, subtype, readOnly, allowOther, flags: options.flags, maxRead, directIo, debug };
+  const { readOnly, allowOther, subtype, maxRead, directIo, spinMicroseconds, debug } = options;
+  return { source: options.fsname ?? image, directory, subtype, readOnly, allowOther, flags: options.flags, maxRead, directIo, spinMicroseconds, debug };
 }
 
 /** The text of a failure for people; its stack if it is a bug. */

@@ -105,7 +105,7 @@ export class DevFuseTransport implements Transport, Channel {
     for (let served = 0; served < REQUESTS_PER_TURN; ) {
       if (session.timesDue && this.flushTimer === null) this.startFlushTimer();
       const wait = session.workDue || stopping ? 0 : -1;
-      const length = addon.receive(this.fd, session.buffer, wait, 0);
+      const length = addon.receive(this.fd, session.buffer, wait, wait === 0 ? 0 : this.settings.spinMicroseconds);
       if (length > 0) {
         session.handle(length);
         served++;

@@ -91,10 +91,14 @@ export class FuseNativeTransport implements Transport {
 
   /** The device itself is given back by the end of the process: libfuse's threads can't be told to close it. */
   close(): void {
+    if (this.closed) return;
     this.closed = true;
     this.serving.close();
     if (this.flushTimer !== null) clearTimeout(this.flushTimer);
     this.flushTimer = null;
+    this.mounted?.unmount((error) => {
+      if (error !== null && error !== undefined) this.serving.report('close', `closing fuse-native failed: ${describe(error)}`);
+    });
   }
 
   private findEnd(): ServeEnd | null {
@@ -147,7 +151,8 @@ export class FuseNativeTransport implements Transport {
 /** libfuse prints its reasons on stderr, where nobody reads them: what can be known beforehand is said in an error. */
 function requireDevice(): void {
   try {
-    accessSync(DEVICE, constants.R_OK | constants.W_OK);
+    // For an ordinary user fusermount opens it.
+    accessSync(DEVICE, process.geteuid?.() === 0 ? constants.R_OK | constants.W_OK : constants.F_OK);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : null;
     if (code === 'ENOENT') throw new FsError('ENODEV', `${DEVICE} is missing: load the kernel module fuse`);

@@ -38,6 +38,8 @@ type NativeHandler = (request: Buffer, ...values: unknown[]) => void;
 /** What is used of an instance of fuse-native's class. The members with an underscore are its own; its last version is final. */
 export interface NativeMount {
   mount(done: (error?: Error | null) => void): void;
+  /** Calls the class's `unmount` and then gives back what holds the event loop. */
+  unmount(done: (error?: Error | null) => void): void;
   /** The words after `-o` for libfuse, with the `-o`. */
   _fuseOptions(): string;
   /** By number of the operation; with gaps. The first argument is the request, see {@link requestTimes}. */
@@ -45,7 +47,11 @@ export interface NativeMount {
 }
 
 /** `timeout: false`: no answer is made up for a request that takes long. */
-export type NativeMountClass = new (directory: string, operations: NativeOperations, options: { timeout: false }) => NativeMount;
+export interface NativeMountClass {
+  new (directory: string, operations: NativeOperations, options: { timeout: false }): NativeMount;
+  /** Detaches whatever is mounted there, by fusermount. */
+  unmount(directory: string, done: (error: Error | null) => void): void;
+}
 
 /** fuse-native copies these into buffers of this size and cuts what is longer. */
 const NATIVE_TEXT_BYTES = 1024;
@@ -58,7 +64,10 @@ const DEFAULT_FLAGS = new Set(['diratime', 'relatime', 'nostrictatime', 'nolazyt
 /** Loads the package. Throws FsError EOPNOTSUPP that says what to install. `require` is replaced in tests. */
 export function loadFuseNative(require: (name: string) => unknown = createRequire(import.meta.url)): NativeMountClass {
   try {
-    return require('fuse-native') as NativeMountClass;
+    const loaded = require('fuse-native') as NativeMountClass;
+    // Unmounting is the daemon's, which looks at what is mounted there.
+    loaded.unmount = (_directory, done) => done(null);
+    return loaded;
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
     const missingPackage = error instanceof Error && 'code' in error && error.code === 'MODULE_NOT_FOUND';
