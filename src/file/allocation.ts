@@ -59,10 +59,9 @@ export class FileAllocation {
   }
 
   private requireMissing(ino: Ino, offset: number, end: number): void {
-    const root = this.core.inodes.get(ino) + Inode.body;
-    const missing = this.content.missingBlocks(root, ino, offset, end);
+    const missing = this.content.missingBlocks(ino, offset, end);
     // Every free block may be a run of its own in the worst case, but a run is never shorter than one block.
-    this.core.allocator.require(missing + this.content.nodesForRange(root, missing));
+    this.core.allocator.require(missing + this.content.nodesForRange(ino, missing));
   }
 
   /** Applies `step` to [first, last) in transactions of EXTENTS_PER_STEP; the last one sets size and times. */

@@ -38,8 +38,8 @@ export class FileContent {
       this.core.pmem.fence();
       return false;
     }
-    const missing = this.missingBlocks(root, ino, offset, end);
-    this.core.allocator.require(missing + this.nodesForRange(root, missing));
+    const missing = this.missingBlocks(ino, offset, end);
+    this.core.allocator.require(missing + this.nodesForRange(ino, missing));
     let position = offset;
     while (position < end) position = this.writeStep(ino, position, end, source, sourceOffset + (position - offset));
     return true;
@@ -109,19 +109,21 @@ export class FileContent {
   }
 
   /** Tree nodes that adding `blocks` data blocks may need in the worst case: each an extent of its own. */
-  nodesForRange(root: number, blocks: number): number {
-    const depth = this.core.journal.view.getUint16(root + TreeRoot.depth, true);
+  nodesForRange(ino: Ino, blocks: number): number {
+    const depth = this.core.journal.view.getUint16(this.core.inodes.get(ino) + Inode.body + TreeRoot.depth, true);
     return 2 * (depth + 2) + Math.ceil(blocks / 32);
   }
 
-  /** Blocks of [offset, end) that are holes. */
-  missingBlocks(root: number, ino: Ino, offset: number, end: number): number {
-    const { extents } = this;
+  /** Blocks of [offset, end) that are holes. Outside a transaction; bases from before are invalid afterwards. */
+  missingBlocks(ino: Ino, offset: number, end: number): number {
+    const { extents, core } = this;
     const last = Math.ceil(end / BLOCK_SIZE);
     let missing = 0;
     let fileBlock = Math.floor(offset / BLOCK_SIZE);
     while (fileBlock < last) {
-      const mapped = extents.lookup(root, ino, fileBlock);
+      // The range may have more extents than the cache has room for.
+      core.journal.cache.beginOperation();
+      const mapped = extents.lookup(core.inodes.get(ino) + Inode.body, ino, fileBlock);
       const next = Math.min(last, extents.end);
       if (!mapped) missing += next - fileBlock;
       fileBlock = next;

@@ -59,12 +59,13 @@ function addRange(ranges: RangeList, address: number, length: number): boolean {
  */
 export function seekContent(core: Core, extents: ExtentMap, ino: Ino, offset: number, data: boolean): number {
   const record = core.inodes.get(ino);
-  const root = record + Inode.body;
   const size = getU64(core.journal.view, record + Inode.size);
   if (!(offset >= 0) || offset >= size) fail('ENXIO', 'seek beyond the end of the file');
   let position = offset;
   while (position < size) {
-    const mapped = extents.lookup(root, ino, Math.floor(position / BLOCK_SIZE));
+    // The way may lead through more extents than the cache has room for.
+    core.journal.cache.beginOperation();
+    const mapped = extents.lookup(core.inodes.get(ino) + Inode.body, ino, Math.floor(position / BLOCK_SIZE));
     if ((mapped && !extents.unwritten) === data) return position;
     position = extents.end * BLOCK_SIZE;
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.js';
 import { FileType, Inode } from '../format/layout.js';
-import { isDirectory, modeOf, setTime } from './records.js';
+import { isDirectory, modeOf, setTime, Time } from './records.js';
 import { type AttributeChange, Change } from './types.js';
 
 const PERMISSIONS = 0o7777;
@@ -26,13 +26,13 @@ export function applyChange(view: DataView, record: number, change: AttributeCha
   view.setUint16(record + Inode.mode, (mode & FileType.mask) | bits, true);
   if ((mask & Change.uid) !== 0) view.setUint32(record + Inode.uid, change.uid, true);
   if ((mask & Change.gid) !== 0) view.setUint32(record + Inode.gid, change.gid, true);
-  if ((mask & Change.atimeNow) !== 0) setTime(view, record, 'atime', clock.seconds, clock.nanoseconds);
-  else if ((mask & Change.atime) !== 0) setTime(view, record, 'atime', change.atimeSeconds, change.atimeNanoseconds);
+  if ((mask & Change.atimeNow) !== 0) setTime(view, record, Time.atime, clock.seconds, clock.nanoseconds);
+  else if ((mask & Change.atime) !== 0) setTime(view, record, Time.atime, change.atimeSeconds, change.atimeNanoseconds);
   if ((mask & Change.mtimeNow) !== 0 || (mask & (Change.size | Change.mtime)) === Change.size) {
-    setTime(view, record, 'mtime', clock.seconds, clock.nanoseconds);
+    setTime(view, record, Time.mtime, clock.seconds, clock.nanoseconds);
   } else if ((mask & Change.mtime) !== 0) {
-    setTime(view, record, 'mtime', change.mtimeSeconds, change.mtimeNanoseconds);
+    setTime(view, record, Time.mtime, change.mtimeSeconds, change.mtimeNanoseconds);
   }
-  if ((mask & Change.ctime) !== 0) setTime(view, record, 'ctime', change.ctimeSeconds, change.ctimeNanoseconds);
-  else setTime(view, record, 'ctime', clock.seconds, clock.nanoseconds);
+  if ((mask & Change.ctime) !== 0) setTime(view, record, Time.ctime, change.ctimeSeconds, change.ctimeNanoseconds);
+  else setTime(view, record, Time.ctime, clock.seconds, clock.nanoseconds);
 }

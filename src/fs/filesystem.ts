@@ -57,7 +57,8 @@ export class FileSystem implements FileSystemOperations {
   private readonly reclaim: Reclaim;
   /** Inodes without a name that are held. */
   private readonly unlinked = new Set<Ino>();
-  private readonly copyBuffer = new Uint8Array(COPY_BYTES);
+  /** For copyRange; made when it is first needed. */
+  private copyBuffer: Uint8Array | undefined;
   private readonly copyRanges = new Ranges(512);
   /** While a sink takes entries it may ask for attributes; that is part of the same operation. */
   private reading = false;
@@ -300,6 +301,7 @@ export class FileSystem implements FileSystemOperations {
     if (overlap) fail('EINVAL', 'the ranges overlap');
     const most = Math.min(length, COPY_BYTES, sizeOf(this.view, record) - sourceOffset);
     if (most <= 0) return 0;
+    this.copyBuffer ??= new Uint8Array(COPY_BYTES);
     const copied = this.loadRange(source, sourceOffset, most, this.copyBuffer, 0);
     return this.write(target, targetOffset, this.copyBuffer, 0, copied);
   }
@@ -379,7 +381,8 @@ export class FileSystem implements FileSystemOperations {
   }
 
   private abort(error: unknown): never {
-    this.core.journal.abort();
+    // What follows a commit, the first step of freeing, is no longer part of the transaction.
+    if (this.core.journal.inTransaction) this.core.journal.abort();
     throw error;
   }
 

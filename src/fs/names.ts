@@ -169,8 +169,9 @@ export class Names {
     if (replaced !== 0 && this.isInside(parent, replaced)) fail(exchange ? 'EINVAL' : 'ENOTEMPTY', 'the new name is a directory above the old one');
     if (replaced === ino) return true;
     if (replaced === 0) {
-      if (linksOf(this.view, to) === 0) fail('ENOENT', 'the directory was removed');
-      this.core.allocator.require(this.directories.nodesToInsert(to));
+      const record = this.core.inodes.get(newParent);
+      if (linksOf(this.view, record) === 0) fail('ENOENT', 'the directory was removed');
+      this.core.allocator.require(this.directories.nodesToInsert(record));
     } else if (!exchange) {
       this.checkReplace(ino, replaced);
     }
@@ -284,7 +285,7 @@ export class Names {
     if (moving && this.directories.entries(target) > 0) fail('ENOTEMPTY', 'the directory is not empty');
   }
 
-  /** Whether directory `ino` is `above` or lies below it. EIO when the parents of directories form a loop. */
+  /** Whether directory `ino` is `above` or lies below it. Bases from before are invalid afterwards. EIO when the parents of directories form a loop. */
   private isInside(ino: Ino, above: Ino): boolean {
     let at = ino;
     const limit = this.core.state.usedInodes + 1;
@@ -295,6 +296,8 @@ export class Names {
       // A removed directory keeps its parent field; it ends at the root all the same.
       if (next === at) return false;
       at = next;
+      // There may be more directories above than the cache has room for.
+      this.core.journal.cache.beginOperation();
     }
     return fail('EIO', `the parents of directory inode ${String(ino)} form a loop`);
   }

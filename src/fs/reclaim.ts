@@ -1,4 +1,4 @@
-import { FsError } from '../base/errno.js';
+import { FsError, fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import { BLOCK_SIZE, FileType, Inode } from '../format/layout.js';
 import type { FileContent } from '../file/content.js';
@@ -17,6 +17,8 @@ const ADOPT_STEPS = 256;
 export class Reclaim {
   /** Inodes with work to do, in the order it came. */
   private readonly queue = new Set<Ino>();
+  /** Inodes whose work could not be done, and why: they stay on the orphan list. */
+  private readonly failed = new Map<Ino, string>();
 
   constructor(
     private readonly core: Core,
@@ -40,9 +42,11 @@ export class Reclaim {
     return this.queue.has(ino);
   }
 
-  /** Work that this inode still has is done now: its file is about to grow. */
+  /** Work that this inode still has is done now: its file is about to grow. EIO when it can't be: old bytes would show. */
   finish(ino: Ino): void {
     while (this.queue.has(ino)) this.step(ino);
+    const failure = this.failed.get(ino);
+    if (failure !== undefined) fail('EIO', `inode ${String(ino)} has blocks past its end that can't be freed: ${failure}`);
   }
 
   /** Finishes everything; for when space is needed, and before the volume is closed. */
@@ -82,6 +86,7 @@ export class Reclaim {
       core.journal.abort();
       this.queue.delete(ino);
       if (!(error instanceof FsError)) throw error;
+      this.failed.set(ino, error.message);
       this.log(`orphan inode ${String(ino)} can't be freed: ${error.message}`);
     }
   }

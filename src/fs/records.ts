@@ -55,19 +55,28 @@ export function sizeOf(view: DataView, record: number): number {
   return getU64(view, record + Inode.size);
 }
 
-/** Sets one timestamp; `seconds` is the offset of its field. */
-export function setTime(view: DataView, record: number, field: 'atime' | 'mtime' | 'ctime' | 'btime', seconds: number, nanoseconds: number): void {
-  setI64(view, record + Inode[`${field}Seconds`], seconds);
-  view.setUint32(record + Inode[`${field}Nanoseconds`], nanoseconds, true);
+/** Offsets of the two fields of each timestamp. */
+export const Time = {
+  atime: [Inode.atimeSeconds, Inode.atimeNanoseconds],
+  mtime: [Inode.mtimeSeconds, Inode.mtimeNanoseconds],
+  ctime: [Inode.ctimeSeconds, Inode.ctimeNanoseconds],
+  btime: [Inode.btimeSeconds, Inode.btimeNanoseconds],
+} as const;
+type TimeFields = readonly [number, number];
+
+/** Sets one timestamp of an editable record; `fields`: a member of {@link Time}. */
+export function setTime(view: DataView, record: number, fields: TimeFields, seconds: number, nanoseconds: number): void {
+  setI64(view, record + fields[0], seconds);
+  view.setUint32(record + fields[1], nanoseconds, true);
 }
 
 /** All four timestamps become the present moment. */
 export function stampNew(view: DataView, record: number, clock: Clock): void {
   clock.now();
-  setTime(view, record, 'atime', clock.seconds, clock.nanoseconds);
-  setTime(view, record, 'mtime', clock.seconds, clock.nanoseconds);
-  setTime(view, record, 'ctime', clock.seconds, clock.nanoseconds);
-  setTime(view, record, 'btime', clock.seconds, clock.nanoseconds);
+  setTime(view, record, Time.atime, clock.seconds, clock.nanoseconds);
+  setTime(view, record, Time.mtime, clock.seconds, clock.nanoseconds);
+  setTime(view, record, Time.ctime, clock.seconds, clock.nanoseconds);
+  setTime(view, record, Time.btime, clock.seconds, clock.nanoseconds);
 }
 
 /** A device number in the body of a record: major in the upper, minor in the lower 32 bits. */

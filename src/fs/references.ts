@@ -10,6 +10,8 @@ const PAGE = 4096;
 export class References {
   private readonly pages = new Map<number, Uint32Array>();
   private readonly used = new Map<number, number>();
+  /** A page that became empty, all zero: the next one needed. Saves making one anew when a single inode comes and goes. */
+  private spare: Uint32Array | undefined;
 
   get(ino: Ino): number {
     return this.pages.get(Math.floor(ino / PAGE))?.[ino % PAGE] ?? 0;
@@ -19,7 +21,8 @@ export class References {
     const number = Math.floor(ino / PAGE);
     let page = this.pages.get(number);
     if (page === undefined) {
-      page = new Uint32Array(PAGE);
+      page = this.spare ?? new Uint32Array(PAGE);
+      this.spare = undefined;
       this.pages.set(number, page);
       this.used.set(number, 0);
     }
@@ -40,6 +43,7 @@ export class References {
     const used = (this.used.get(number) as number) - 1;
     this.used.set(number, used);
     if (used === 0) {
+      this.spare = page;
       this.pages.delete(number);
       this.used.delete(number);
     }

@@ -7,7 +7,7 @@ import { recoverJournal } from '../journal/recovery.js';
 import { OverlayPmem } from '../pmem/overlay.js';
 import type { Pmem } from '../pmem/pmem.js';
 import { Core } from '../space/core.js';
-import type { Ino } from '../base/units.js';
+import { asByteAddr, type Ino } from '../base/units.js';
 import { FileSystem } from './filesystem.js';
 import type { FileSystemOperations } from './operations.js';
 
@@ -44,12 +44,17 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
     fail('EROFS', `the volume uses ${featureNames('ro_compat', unknown)}, with which this program can only read it: mount it with -o ro`);
   }
   const medium = readOnly ? new OverlayPmem(pmem) : pmem;
+  // A commit can't stop half-way because the host has no space for the journal of a sparse image.
+  if (!readOnly) pmem.back(asByteAddr(0), geometry.groupStart * BLOCK_SIZE);
   const recovery = recoverJournal(medium, geometry);
   if (recovery.changed) log('info', `journal recovered: transaction ${String(recovery.position.sequence - 1)} is the last one`);
   const cacheBlocks = Math.floor(Math.max(options.cacheBytes ?? CACHE_BYTES, CACHE_BYTES_MIN) / BLOCK_SIZE);
   const core = new Core(medium, geometry, options.clock ?? new SystemClock(), recovery.position, cacheBlocks);
   core.journal.readOnly = readOnly;
-  checkState(core, recovery.position.sequence);
+  core.groups.onDamage = core.orphans.onDamage = (message) => {
+    log('error', message);
+  };
+  checkState(core);
   return new FileSystem(core, {
     readOnly,
     accessTimes: options.accessTimes === true,
@@ -61,11 +66,8 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
 }
 
 /** What must hold before anything is served: a volume whose own state is damaged is refused, not guessed at. */
-function checkState(core: Core, nextSequence: number): void {
+function checkState(core: Core): void {
   const { state, geometry, inodes } = core;
-  if (state.sequence >= nextSequence) {
-    fail('EUCLEAN', `the volume state is of transaction ${String(state.sequence)}, but the journal ends at ${String(nextSequence - 1)}: its newest records are damaged; run fsck.nvmfs`);
-  }
   if (state.groupsInitialised < 1 || state.groupsInitialised > geometry.groups || state.freeBlocks > geometry.totalBlocks) {
     fail('EUCLEAN', 'the volume state (block 1) does not fit the superblock; run fsck.nvmfs');
   }

@@ -102,6 +102,12 @@ export class BlockCache {
     return base;
   }
 
+  /** The caller is done with the block at `base` and nobody else uses it in this operation: it may be evicted at once. */
+  doneWith(base: number): void {
+    this.epochs[base / BLOCK_SIZE] = (this.epoch - 1) >>> 0;
+    this.referenced[base / BLOCK_SIZE] = 0;
+  }
+
   /** A slot for a new block: zero bytes, taken as verified; the medium is not read. */
   create(block: BlockNo): number {
     assert(block >= 0 && block < this.totalBlocks, 'a new block is inside the volume');

@@ -56,6 +56,8 @@ export class Journal implements Blocks {
   /** Set when a store to the medium failed in the middle of a commit: nothing may be changed any more. */
   private failure: string | undefined;
   private readonly entryOfSlot: Int16Array;
+  /** Per slot in a transaction or with pending timestamps: 1 when it holds inode records, each with its own checksum. */
+  private readonly inodeSlots: Uint8Array;
   private readonly slots = new Int32Array(TRANSACTION_BLOCKS_MAX);
   private readonly kinds = new Uint8Array(TRANSACTION_BLOCKS_MAX);
   private readonly linesLow = new Uint32Array(TRANSACTION_BLOCKS_MAX);
@@ -86,6 +88,7 @@ export class Journal implements Blocks {
     this.view = this.cache.view;
     this.log = new Log(pmem, geometry, position);
     this.entryOfSlot = new Int16Array(cacheBlocks).fill(-1);
+    this.inodeSlots = new Uint8Array(cacheBlocks);
     this.pendingRecords = new Uint16Array(cacheBlocks);
     this.undoBase = this.cache.extraBase;
     this.zeroBase = this.undoBase + TRANSACTION_BLOCKS_MAX * BLOCK_SIZE;
@@ -136,18 +139,21 @@ export class Journal implements Blocks {
   edit(block: BlockNo, magic: number): number {
     const base = this.cache.loadHeaded(block, magic);
     this.enter(base / BLOCK_SIZE, Entry.edited);
+    this.inodeSlots[base / BLOCK_SIZE] = 0;
     return base;
   }
 
   editInodes(block: BlockNo): number {
     const base = this.cache.load(block);
     this.enter(base / BLOCK_SIZE, Entry.edited);
+    this.inodeSlots[base / BLOCK_SIZE] = 1;
     return base;
   }
 
   fresh(block: BlockNo, magic: number, owner: number): number {
     const base = this.freshRaw(block);
     this.cache.markHeaded(base);
+    this.inodeSlots[base / BLOCK_SIZE] = 0;
     this.view.setUint32(base + BlockHeader.magic, magic, true);
     setU64(this.view, base + BlockHeader.self, block);
     setU64(this.view, base + BlockHeader.owner, owner);
@@ -157,6 +163,7 @@ export class Journal implements Blocks {
   /** A new block of inode records, each free; `firstIno` is the number of the first. */
   freshInodes(block: BlockNo, firstIno: number): number {
     const base = this.freshRaw(block);
+    this.inodeSlots[base / BLOCK_SIZE] = 1;
     for (let index = 0; index < INODES_PER_BLOCK; index += 1) {
       const record = base + index * INODE_SIZE;
       this.view.setUint16(record + Inode.magic, Magic.inode, true);
@@ -171,6 +178,7 @@ export class Journal implements Blocks {
     if (entry >= 0) {
       assert(this.kinds[entry] === Entry.freshDiscarded, 'a new block is not in use by the transaction');
       this.kinds[entry] = Entry.fresh;
+      this.cache.verified[slot] = 0xffff;
       this.bytes.fill(0, slot * BLOCK_SIZE, (slot + 1) * BLOCK_SIZE);
       return slot * BLOCK_SIZE;
     }
@@ -231,7 +239,8 @@ export class Journal implements Blocks {
       }
     }
     this.active = false;
-    this.onAbort();
+    // Nothing was changed, so nothing derived is wrong: a name that does not exist must not cost what was learnt.
+    if (this.count > 0) this.onAbort();
   }
 
   // ---- pending timestamps ------------------------------------------------------------------------
@@ -244,6 +253,7 @@ export class Journal implements Blocks {
       this.pendingSlots.add(slot);
       this.cache.pins[slot] = (this.cache.pins[slot] as number) + 1;
     }
+    this.inodeSlots[slot] = 1;
     this.pendingRecords[slot] = (this.pendingRecords[slot] as number) | (1 << index);
   }
 
@@ -321,7 +331,7 @@ export class Journal implements Blocks {
       const before = this.isNew(entry) ? this.zeroBase : this.undoBase + entry * BLOCK_SIZE;
       this.linesLow[entry] = this.pmem.difference(this.bytes, base, before);
       this.linesHigh[entry] = this.pmem.differenceHigh;
-      if (this.view.getUint16(base + Inode.magic, true) === Magic.inode) this.sealInodes(entry, base);
+      if (this.inodeSlots[this.slots[entry] as number] === 1) this.sealInodes(entry, base);
       else this.sealHeaded(entry, base);
       if (this.linesLow[entry] !== 0 || this.linesHigh[entry] !== 0) changed += 1;
     }
@@ -375,10 +385,12 @@ export class Journal implements Blocks {
   }
 
   private copyLines(base: number, lines: number, image: number): number {
-    for (let rest = lines; rest !== 0; rest = (rest & (rest - 1)) >>> 0) {
-      const line = base + (31 - Math.clz32(rest & -rest)) * LINE_SIZE;
-      this.bytes.copyWithin(image, line, line + LINE_SIZE);
-      image += LINE_SIZE;
+    for (let rest = lines; rest !== 0; rest = withoutFirstRun(rest)) {
+      const first = firstLine(rest);
+      const length = runLength(rest, first) * LINE_SIZE;
+      const start = base + first * LINE_SIZE;
+      this.bytes.copyWithin(image, start, start + length);
+      image += length;
     }
     return image;
   }
@@ -401,13 +413,10 @@ export class Journal implements Blocks {
 
   /** Stores the lines of half a block, neighbouring lines with one call. */
   private storeLines(address: number, base: number, lines: number): void {
-    let rest = lines;
-    while (rest !== 0) {
-      const first = 31 - Math.clz32(rest & -rest);
-      let end = first + 1;
-      while (end < 32 && ((rest >>> end) & 1) !== 0) end += 1;
-      this.pmem.store(asByteAddr(address + first * LINE_SIZE), this.bytes, base + first * LINE_SIZE, (end - first) * LINE_SIZE);
-      rest = end === 32 ? 0 : (rest & (0xffffffff << end)) >>> 0;
+    for (let rest = lines; rest !== 0; rest = withoutFirstRun(rest)) {
+      const first = firstLine(rest);
+      const start = first * LINE_SIZE;
+      this.pmem.store(asByteAddr(address + start), this.bytes, base + start, runLength(rest, first) * LINE_SIZE);
     }
   }
 
@@ -427,4 +436,20 @@ export class Journal implements Blocks {
     }
     this.active = false;
   }
+}
+
+/** Number of the first line in a mask of 32 lines that is not zero. */
+function firstLine(lines: number): number {
+  return 31 - Math.clz32(lines & -lines);
+}
+
+/** How many lines in a row are set from line `first` on. */
+function runLength(lines: number, first: number): number {
+  const rest = ~(lines >>> first);
+  return rest === 0 ? 32 : 31 - Math.clz32(rest & -rest);
+}
+
+/** The mask without its first run of lines: adding at its lowest bit carries through the run. */
+function withoutFirstRun(lines: number): number {
+  return (lines & ((lines >>> 0) + (lines & -lines))) >>> 0;
 }

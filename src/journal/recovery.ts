@@ -1,6 +1,8 @@
+import { fail } from '../base/errno.js';
 import { asByteAddr } from '../base/units.js';
 import {
   BLOCK_SIZE,
+  BlockHeader,
   JOURNAL_ENTRY_SIZE,
   JournalEntry,
   JournalEntryFlag,
@@ -8,7 +10,9 @@ import {
   LINE_SIZE,
   Magic,
   RECORD_HEADER_SIZE,
+  STATE_BLOCK,
   TRANSACTION_BLOCKS_MAX,
+  VolumeState,
 } from '../format/layout.js';
 import { getU48, getU64 } from '../format/numbers.js';
 import type { Geometry } from '../format/superblock.js';
@@ -39,17 +43,25 @@ export interface RecoveryResult {
  * applies it and the one before (doc/FORMAT.md, "Commit and recovery", says why these two and no other).
  * Idempotent: a crash in here is a crash like any other.
  * A read-only medium that needs it makes the stores throw EROFS; look first with `apply: false`.
+ * Throws FsError EUCLEAN, before anything is written, when records that were committed are damaged.
  */
 export function recoverJournal(pmem: Pmem, geometry: Geometry, apply = true): RecoveryResult {
   const newest = newestSegment(pmem, geometry);
   if (newest === undefined) {
+    checkState(pmem, geometry, 0);
     return { position: { sequence: 1, segment: 0, offset: 0 }, applied: 0, changed: false, lastRequest: undefined };
   }
   const { last, previous } = lastTwo(pmem, geometry, newest);
+  checkEnd(pmem, geometry, last);
   const records = previous === undefined ? [last] : [previous, last];
   const differing = !areApplied(pmem, records);
-  if (apply && differing) {
-    for (const record of records) applyRecord(pmem, record);
+  if (apply) {
+    // Applied or not: a server that was killed may have left its last stores in the page cache of the backing file, and
+    // what the next commit relies on must be on the medium, the records themselves included.
+    for (const record of records) {
+      persistRecord(pmem, geometry, record);
+      if (differing) applyRecord(pmem, record);
+    }
     pmem.fence();
   }
   const view = viewOf(last.bytes);
@@ -101,6 +113,45 @@ function lastTwo(
     if (record?.sequence === last.sequence - 1) previous = record;
   }
   return { last, previous };
+}
+
+/**
+ * A crash tears the newest record at most, and that one was not committed. Anything on the medium that is later than the last
+ * record of the chain shows that a record was damaged since; to apply older ones would undo a part of what came after them.
+ */
+function checkEnd(pmem: Pmem, geometry: Geometry, last: FoundRecord): void {
+  checkState(pmem, geometry, last.sequence);
+  checkNoneLater(pmem, geometry, last.segment, last.offset + last.bytes.length, last.sequence);
+  // The record after a damaged first one of a segment.
+  checkNoneLater(pmem, geometry, (last.segment + 1) % geometry.journalSegments, 0, last.sequence);
+}
+
+/** The volume state names the transaction that changed it last. It may be torn: then that transaction is the last or the one before. */
+function checkState(pmem: Pmem, geometry: Geometry, lastSequence: number): void {
+  const bytes = new Uint8Array(BLOCK_SIZE);
+  const view = viewOf(bytes);
+  pmem.load(asByteAddr(STATE_BLOCK * BLOCK_SIZE), bytes, 0, BLOCK_SIZE);
+  if (view.getUint32(BlockHeader.magic, true) !== Magic.state) return;
+  if (view.getUint32(BlockHeader.checksum, true) !== pmem.crc32c(geometry.seed, bytes, 4, BLOCK_SIZE - 4)) return;
+  const sequence = getU64(view, VolumeState.sequence);
+  if (sequence > lastSequence) endsTooEarly(`the volume state is of transaction ${String(sequence)}`, lastSequence);
+}
+
+function checkNoneLater(pmem: Pmem, geometry: Geometry, segment: number, from: number, lastSequence: number): void {
+  const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
+  const bytes = new Uint8Array(segmentBytes - from);
+  const view = viewOf(bytes);
+  pmem.load(asByteAddr(geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + from), bytes, 0, bytes.length);
+  for (let at = 0; at + RECORD_HEADER_SIZE <= bytes.length; at += LINE_SIZE) {
+    if (view.getUint32(at + JournalRecord.magic, true) !== Magic.record) continue;
+    const sequence = getU64(view, at + JournalRecord.sequence);
+    if (sequence <= lastSequence || readRecord(pmem, geometry, segment, from + at) === undefined) continue;
+    endsTooEarly(`there is a record of transaction ${String(sequence)}`, lastSequence);
+  }
+}
+
+function endsTooEarly(evidence: string, lastSequence: number): never {
+  fail('EUCLEAN', `the journal is damaged: its records end at transaction ${String(lastSequence)}, but ${evidence}; run fsck.nvmfs`);
 }
 
 /** The record at a place of a segment, undefined unless everything about it is right. */
@@ -183,6 +234,15 @@ function areApplied(pmem: Pmem, records: FoundRecord[]): boolean {
     });
   }
   return [...found].every(([block, bytes]) => Buffer.compare(bytes, expected.get(block) as Uint8Array) === 0);
+}
+
+/** Starts a record and the blocks it changes on their way to the medium, as they are. */
+function persistRecord(pmem: Pmem, geometry: Geometry, record: FoundRecord): void {
+  const start = (geometry.journalStart + record.segment * geometry.journalSegmentBlocks) * BLOCK_SIZE + record.offset;
+  pmem.persist(asByteAddr(start), record.bytes.length);
+  forEachEntry(record, (block) => {
+    pmem.persist(asByteAddr(block * BLOCK_SIZE), BLOCK_SIZE);
+  });
 }
 
 function applyRecord(pmem: Pmem, record: FoundRecord): void {

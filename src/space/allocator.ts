@@ -176,6 +176,8 @@ export class Allocator implements NodeAllocator {
   private placeInNodeChunk(goal: number): boolean {
     if (this.nodeChunk < 0) return false;
     const group = this.groups.groupOf(this.nodeChunk);
+    // The transaction that initialised the chunk's group may have been aborted.
+    if (group >= this.groups.initialised) return false;
     const chunkBit = this.nodeChunk - this.groups.startOf(group);
     const end = Math.min(chunkBit + CHUNK_BLOCKS, this.groups.lengthOf(group));
     const from = Math.max(1, chunkBit, Math.min(goal - this.groups.startOf(group), end));

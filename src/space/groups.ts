@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.js';
-import { fail } from '../base/errno.js';
+import { FsError, fail } from '../base/errno.js';
 import { asBlockNo, asByteAddr, type BlockNo } from '../base/units.js';
 import { initGroupHeader, setBits } from '../format/group.js';
 import { BLOCK_SIZE, GROUP_BLOCKS, GroupHeader, Magic, VolumeState } from '../format/layout.js';
@@ -20,6 +20,9 @@ export class Groups {
   private freeCounts = new Uint16Array(SPAN);
   /** Per SPAN groups: 0 when all of them are known to be full. */
   private spans = new Uint8Array(1).fill(1);
+
+  /** Told of each damaged group once. */
+  onDamage: (message: string) => void = () => undefined;
 
   constructor(
     private readonly journal: Journal,
@@ -57,9 +60,24 @@ export class Groups {
   freeCount(group: number): number {
     const known = group < this.freeCounts.length ? (this.freeCounts[group] as number) : UNKNOWN;
     if (known !== UNKNOWN) return known;
-    const count = this.journal.view.getUint32(this.header(group) + GroupHeader.freeCount, true);
+    const count = this.readFreeCount(group);
     this.learn(group, count);
     return count;
+  }
+
+  /** A damaged group counts as full: nothing is allocated from it, and the others go on. Freeing its blocks is an error of its own. */
+  private readFreeCount(group: number): number {
+    try {
+      const base = this.header(group);
+      const count = this.journal.view.getUint32(base + GroupHeader.freeCount, true);
+      // A search may pass thousands of full groups in one operation.
+      this.journal.cache.doneWith(base);
+      return count;
+    } catch (error) {
+      if (!(error instanceof FsError) || error.code !== 'EIO') throw error;
+      this.onDamage(`group ${String(group)} is not allocated from: ${error.message}`);
+      return 0;
+    }
   }
 
   /** The next initialised group ≥ `group` that has free blocks, or −1. */

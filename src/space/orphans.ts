@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.js';
-import { fail } from '../base/errno.js';
+import { FsError, fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import { Inode, InodeFlag, VolumeState } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
@@ -15,6 +15,8 @@ export class Orphans {
   /** Inode → the one before it in the list (0: the head). Derived; rebuilt by a walk when it is not known. */
   private readonly previous = new Map<Ino, Ino | 0>();
   private known = false;
+  /** Told when the list can't be followed to its end. */
+  onDamage: (message: string) => void = () => undefined;
 
   constructor(
     private readonly journal: Journal,
@@ -22,7 +24,10 @@ export class Orphans {
     private readonly inodes: InodeTable,
   ) {}
 
-  /** Walks the list if it has to, outside a transaction: afterwards add and remove are quick. EIO when it is damaged. */
+  /**
+   * Walks the list if it has to, outside a transaction: afterwards add and remove are quick. What lies behind a damaged
+   * inode stays where it is, for fsck.
+   */
   prepare(): void {
     if (!this.known) this.learn();
   }
@@ -61,22 +66,10 @@ export class Orphans {
     if (next !== 0) this.previous.set(next, previous);
   }
 
-  /** All orphans, first the head. EIO when the list is damaged (a loop, an inode that is not an orphan). */
+  /** The orphans that can be reached, first the head. */
   list(): Ino[] {
-    const found: Ino[] = [];
-    const seen = new Set<Ino>();
-    let ino = this.state.orphanHead;
-    while (ino !== 0) {
-      const record = this.inodes.get(ino);
-      if (seen.has(ino) || (this.flags(record) & InodeFlag.orphan) === 0) {
-        fail('EIO', `the orphan list is damaged at inode ${String(ino)}`);
-      }
-      seen.add(ino);
-      found.push(ino);
-      this.journal.cache.beginOperation();
-      ino = getU64(this.journal.view, record + Inode.orphanNext) as Ino;
-    }
-    return found;
+    this.learn();
+    return [...this.previous.keys()];
   }
 
   /** Forgets what was derived (after an abort). */
@@ -91,14 +84,28 @@ export class Orphans {
     let before: Ino | 0 = 0;
     let ino = this.state.orphanHead;
     while (ino !== 0) {
-      const record = this.inodes.get(ino);
-      if (this.previous.has(ino)) fail('EIO', `the orphan list has a loop at inode ${String(ino)}`);
+      const record = this.memberRecord(ino);
+      if (record < 0) break;
       this.previous.set(ino, before);
       before = ino;
       ino = getU64(this.journal.view, record + Inode.orphanNext) as Ino;
       if (!this.journal.inTransaction) this.journal.cache.beginOperation();
     }
     this.known = true;
+  }
+
+  /** Record of an inode that the list leads to; −1, and the damage is reported, when it can't be on the list. */
+  private memberRecord(ino: Ino): number {
+    try {
+      const record = this.inodes.get(ino);
+      if (this.previous.has(ino)) fail('EIO', 'it is on the list twice');
+      if ((this.flags(record) & InodeFlag.orphan) === 0) fail('EIO', 'it is not an orphan');
+      return record;
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      this.onDamage(`the orphan list can't be followed beyond inode ${String(ino)}: ${error.message}`);
+      return -1;
+    }
   }
 
   private flags(record: number): number {

@@ -22,6 +22,9 @@ export type Ending =
   /** … and of the stores since then some did, a prefix in each line; only while recording. */
   | 'some';
 
+/** Volumes are opened thousands of times, and a small cache is put to the test, too. */
+const SMALL_CACHE = 2 * 1024 * 1024;
+
 export interface DirectoryEntry {
   /** One character per byte. */
   name: string;
@@ -61,11 +64,11 @@ export class MemoryVolume {
   }
 
   private open(): FileSystemOperations {
-    const { cacheBytes } = this.options;
+    const { cacheBytes = SMALL_CACHE } = this.options;
     const fs = openVolume(this.pmem, {
       clock: this.clock,
       log: (message) => this.log.push(message),
-      ...(cacheBytes === undefined ? {} : { cacheBytes }),
+      cacheBytes,
     });
     return this.options.wrap?.(fs) ?? fs;
   }

@@ -5,7 +5,7 @@
  * tests themselves; what needs a volume of its own is skipped then.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, existsSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, existsSync, statSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Asserts, type RunResult, cleanEnvironment, describeRun, projectRoot, run, sleep, start, tryRun, waitFor } from './run.js';
 
@@ -91,6 +91,15 @@ function linkOrNone(path: string): string | undefined {
   }
 }
 
+/** Lets every user open /dev/fuse, as udev does and some containers don't; returns what undoes it. */
+export function openFuseToEverybody(): () => void {
+  const { mode } = statSync('/dev/fuse');
+  chmodSync('/dev/fuse', 0o666);
+  return () => {
+    chmodSync('/dev/fuse', mode & 0o7777);
+  };
+}
+
 export function isAlive(pid: number): boolean {
   try {
     return !readFileSync(`/proc/${String(pid)}/stat`, 'latin1').includes(') Z ');
@@ -156,8 +165,8 @@ export class Volume {
   }
 
   /** Attaches a loop device to a file; it is detached when the volume is destroyed. */
-  async attachLoop(file: string): Promise<string> {
-    const device = (await run('losetup', ['--find', '--show', file])).stdout.trim();
+  async attachLoop(file: string, ...options: string[]): Promise<string> {
+    const device = (await run('losetup', [...options, '--find', '--show', file])).stdout.trim();
     this.defer(() => {
       const backing = spawnSync('losetup', ['--noheadings', '--output', 'BACK-FILE', device], { env: cleanEnvironment() });
       if (backing.stdout.toString().includes(file)) spawnSync('losetup', ['-d', device], { env: cleanEnvironment() });

@@ -16,12 +16,12 @@ const OPERATIONS = Number(process.env['MODEL_OPERATIONS'] ?? 102_000);
 const SHRINK_MS = 60_000;
 
 const runs: (RunConfiguration & { name: string; share: number })[] = [
-  { name: 'small', profile: 'full', sizeBytes: 4 * MIB, share: 0.15 },
-  { name: 'tight', profile: 'mixed', sizeBytes: 8 * MIB, cacheBytes: 1 * MIB, share: 0.2 },
-  { name: 'odd', profile: 'names', sizeBytes: 70 * MIB + 12_288, share: 0.2 },
-  { name: 'data', profile: 'data', sizeBytes: 160 * MIB, share: 0.15 },
+  { name: 'small', profile: 'full', sizeBytes: 4 * MIB, share: 0.2 },
+  { name: 'tight', profile: 'mixed', sizeBytes: 8 * MIB, cacheBytes: 1 * MIB, share: 0.25 },
+  { name: 'odd', profile: 'names', sizeBytes: 70 * MIB + 12_288, share: 0.25 },
+  { name: 'data', profile: 'data', sizeBytes: 160 * MIB, share: 0.05 },
   { name: 'wide', profile: 'wide', sizeBytes: GIB, cacheBytes: 2 * MIB, share: 0.15 },
-  { name: 'huge', profile: 'mixed', sizeBytes: TIB, share: 0.15 },
+  { name: 'huge', profile: 'mixed', sizeBytes: TIB, share: 0.1 },
 ];
 
 t.comment(`SEED=${String(SEED)}`);

@@ -1,0 +1,219 @@
+// Guards the medium: code and doc/FORMAT.md say the same, and a volume that an earlier program made is read as it was meant.
+// GOLDEN=write makes the golden image of the present version anew: only when the version changes.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import t from 'tap';
+import { makeVolume } from '../../mkfs/layout.js';
+import { ManualClock } from '../../src/base/clock.js';
+import { Random } from '../../src/base/random.js';
+import { asByteAddr, asIno } from '../../src/base/units.js';
+import { verifyVolume } from '../../src/check/verify.js';
+import { nameHash } from '../../src/dir/hash.js';
+import * as layout from '../../src/format/layout.js';
+import { openVolume } from '../../src/fs/volume.js';
+import { AllocateMode, Name, Caller } from '../../src/fs/types.js';
+import { SimulatedPmem } from '../../src/pmem/simulated.js';
+import { openOn, viewOf } from '../helpers/crash-states.js';
+import { projectRoot } from '../helpers/run.js';
+
+const text = readFileSync(join(projectRoot, 'doc/FORMAT.md'), 'utf8');
+
+/** The cells of the tables below a heading, by the first line of each table. */
+function tables(heading: string): string[][][] {
+  const at = text.search(new RegExp(`^#+ ${heading}$`, 'm'));
+  t.ok(at >= 0, `the document has a section ${heading}`);
+  const rest = text.slice(at).split('\n').slice(1);
+  const end = rest.findIndex((line) => line.startsWith('#'));
+  const found: string[][][] = [];
+  let open: string[][] | undefined;
+  for (const line of rest.slice(0, end)) {
+    if (!line.startsWith('|')) open = undefined;
+    else if (open === undefined) found.push((open = []));
+    else if (!line.startsWith('|--')) open.push(line.replaceAll('\\|', '!').split('|').slice(1, -1).map((cell) => cell.trim()));
+  }
+  return found;
+}
+
+function names(record: object): Record<string, number> {
+  return { ...record };
+}
+
+const fields: [string, number, object][] = [
+  ['Block header', 0, layout.BlockHeader],
+  ['Superblock', 0, layout.Superblock],
+  ['Volume state', 0, layout.VolumeState],
+  ['Allocation group', 0, layout.GroupHeader],
+  ['Tree root', 0, layout.TreeRoot],
+  ['Tree node', 0, layout.TreeNode],
+  ['Item area', 0, layout.ItemArea],
+  ['Inode table', 0, layout.FreeInodes],
+  ['Inode record', 0, layout.Inode],
+  ['Extents', 0, layout.Extent],
+  ['Directory entries', 0, layout.Dentry],
+  ['Journal record', 0, layout.JournalRecord],
+  ['Journal record', 1, layout.JournalEntry],
+];
+
+t.test('every field is where the document says', (t) => {
+  for (const [heading, index, code] of fields) {
+    const rows = tables(heading)[index] ?? [];
+    const document = Object.fromEntries(rows.map(([offset, , name]) => [name as string, Number(offset)]));
+    t.same(document, names(code), `${heading}, table ${String(index)}`);
+    let end = 0;
+    for (const [offset, type] of rows) {
+      t.ok(Number(offset) >= end, `${heading}: the field at ${String(offset)} begins behind the one before`);
+      end = Number(offset) + sizeOf(type as string);
+    }
+  }
+  t.end();
+});
+
+/** Bytes of a field's type, one element of an array of unknown length. */
+function sizeOf(type: string): number {
+  const [, bits, count] = /^[ui](\d+)(?:\[(\d*)\])?$/.exec(type) ?? [];
+  return (Number(bits) / 8) * (count === undefined || count === '' ? 1 : Number(count));
+}
+
+t.test('magic numbers, flags and constants', (t) => {
+  const byName: Record<string, number> = { superblock: layout.Magic.superblock, 'volume state': layout.Magic.state, 'allocation group header': layout.Magic.group, 'tree node': layout.Magic.node, 'journal record (no block header)': layout.Magic.record, 'inode record (16 bits, no block header)': layout.Magic.inode };
+  for (const [number, ascii, name] of tables('Block header')[1] ?? []) {
+    t.equal(Number(number), byName[name as string], `magic of ${String(name)}`);
+    let value = Number(number);
+    let letters = '';
+    for (; value > 0; value = Math.floor(value / 256)) letters += String.fromCharCode(value % 256);
+    t.equal(letters, ascii, `letters of ${String(name)}`);
+  }
+  const flags = Object.fromEntries((tables('Inode record')[1] ?? []).map(([bit, name]) => [name as string, Number(bit)]));
+  t.same(flags, names(layout.InodeFlag), 'inode flags');
+  const says = (pattern: RegExp, value: number): void => {
+    t.equal(Number(pattern.exec(text)?.[1]?.replaceAll(',', '')), value, String(pattern));
+  };
+  says(/\*\*block\*\* of (\d+) bytes/, layout.BLOCK_SIZE);
+  says(/A group is as many .*: (\d+) blocks/, layout.GROUP_BLOCKS);
+  says(/last group has at least (\d+) blocks/, layout.MIN_GROUP_BLOCKS);
+  says(/version 1\n/.test(text) ? /format, version (\d+)/ : /never/, layout.FORMAT_VERSION);
+  says(/array of (\d+)-byte records/, layout.INODE_SIZE);
+  says(/\| entries \| 1 … (\d+) \|/, layout.TRANSACTION_BLOCKS_MAX);
+  says(/a \*\*payload\*\* of 0 … (\d+) bytes/, layout.TREE_MAX_PAYLOAD);
+  says(/a longer one \(to (\d+) bytes\)/, layout.SYMLINK_MAX);
+  says(/`root` is a node of level n − 1. At most (\d+)/, layout.TREE_MAX_DEPTH);
+  t.equal(layout.GROUP_BLOCKS, (layout.BLOCK_SIZE - layout.GroupHeader.bitmap) * 8);
+  t.end();
+});
+
+/** The name hash as the document words it, slowly. */
+function documentedHash(hashSeed: number, name: Uint8Array): bigint {
+  const u32 = (x: bigint): bigint => x & 0xffffffffn;
+  const rotate = (x: bigint, k: bigint): bigint => u32((x << k) | (x >> (32n - k)));
+  let a = BigInt(hashSeed) ^ BigInt(name.length);
+  let b = BigInt(hashSeed) ^ 0x9e3779b9n;
+  for (const byte of name) {
+    a = u32((a ^ BigInt(byte)) * 0x01000193n);
+    b = rotate(u32((b ^ BigInt(byte)) * 0x85ebca6bn), 13n);
+  }
+  const mix = (h: bigint): bigint => {
+    h ^= h >> 16n;
+    h = u32(h * 0x7feb352dn);
+    h ^= h >> 15n;
+    h = u32(h * 0x846ca68bn);
+    return h ^ (h >> 16n);
+  };
+  const hash = mix(a ^ rotate(b, 7n)) * 2048n + (mix(b) >> 21n);
+  return hash === 0n ? 1n : hash;
+}
+
+t.test('the name hash', (t) => {
+  const random = new Random(1);
+  for (let count = 0; count < 200; count += 1) {
+    const bytes = new Uint8Array(random.between(1, 255));
+    random.bytes(bytes);
+    const hashSeed = random.nextU32();
+    t.equal(BigInt(nameHash(hashSeed, bytes, 0, bytes.length)), documentedHash(hashSeed, bytes));
+  }
+  t.end();
+});
+
+const SIZE = 4 * 1024 * 1024;
+const goldenPath = join(projectRoot, `test/golden/version-${String(layout.FORMAT_VERSION)}.bin`);
+
+/** A volume made with nothing left to chance, as the bytes of its blocks that are not zero: number, then contents. */
+function goldenVolume(): Uint8Array {
+  const pmem = new SimulatedPmem(SIZE);
+  makeVolume(pmem, { label: 'golden', uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5 });
+  const clock = new ManualClock(1_700_000_001, 6);
+  const fs = openVolume(pmem, { clock });
+  const caller = Object.assign(new Caller(), { uid: 1000, gid: 100 });
+  const root = asIno(1);
+  const make = (parent: ReturnType<typeof asIno>, name: string, mode: number): ReturnType<typeof asIno> => {
+    clock.advance(1_000_000_007);
+    return fs.makeNode(parent, Name.from(name), mode, caller, 8, 17);
+  };
+  const file = make(root, 'file', 0o100644);
+  const bytes = Uint8Array.from({ length: 9000 }, (_, index) => (index % 64 === 0 ? 65 + ((index / 64) % 26) : 46));
+  fs.write(file, 0, bytes, 0, bytes.length);
+  fs.link(file, root, Name.from('second name'));
+  const directory = make(root, 'directory', 0o040750);
+  for (let index = 0; index < 60; index += 1) make(directory, `entry ${String(index)} ${'e'.repeat(60)}`, 0o100600);
+  for (let index = 0; index < 60; index += 4) fs.unlink(directory, Name.from(`entry ${String(index)} ${'e'.repeat(60)}`));
+  const sparse = make(directory, 'sparse', 0o100640);
+  for (let index = 0; index < 9; index += 1) fs.write(sparse, 3 * index * 4096, bytes, 0, 100);
+  fs.allocate(sparse, AllocateMode.keepSize, 40 * 4096, 4 * 4096);
+  fs.symlink(root, Name.from('short'), Name.from('file'), caller);
+  fs.symlink(root, Name.from('long'), Name.from(`/${'l'.repeat(2000)}`), caller);
+  make(root, 'device', 0o060660);
+  make(root, Buffer.from([0xff, 0xfe]).toString('latin1'), 0o010600);
+  fs.hold(file);
+  fs.unlink(root, Name.from('file'));
+  fs.unlink(root, Name.from('second name'));
+  pmem.fence();
+  return pack(pmem);
+}
+
+function pack(pmem: SimulatedPmem): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let block = 0; block < SIZE / 4096; block += 1) {
+    const contents = new Uint8Array(4096);
+    pmem.load(asByteAddr(block * 4096), contents, 0, 4096);
+    if (contents.every((byte) => byte === 0)) continue;
+    const number = Buffer.alloc(4);
+    number.writeUInt32LE(block);
+    parts.push(number, contents);
+  }
+  return Buffer.concat(parts);
+}
+
+function unpack(packed: Uint8Array): SimulatedPmem {
+  const pmem = new SimulatedPmem(SIZE);
+  for (let at = 0; at < packed.length; at += 4100) {
+    pmem.store(asByteAddr(Buffer.from(packed).readUInt32LE(at) * 4096), packed, at + 4, 4096);
+  }
+  return pmem;
+}
+
+t.test('the golden image', (t) => {
+  if (process.env['GOLDEN'] === 'write') writeFileSync(goldenPath, deflateRawSync(goldenVolume(), { level: 9 }));
+  const golden = inflateRawSync(readFileSync(goldenPath));
+  t.equal(Buffer.compare(goldenVolume(), golden), 0, 'the same operations give the same bytes');
+  const image = unpack(golden);
+  t.same(verifyVolume(image).findings, [], 'it is sound');
+  const view = viewOf(openOn(image));
+  const lines = view.names.split('\n').filter((line) => !line.includes('/entry '));
+  t.same(lines.slice(0, -1).sort(), [
+    '/..: 1',
+    '/: 40755 3 0 0 5 0 0',
+    '/device: 60660 1 1000 100 0 8 17',
+    '/directory/..: 1',
+    '/directory/sparse: 100640 1 1000 100 98404 0 0',
+    '/directory: 40750 2 1000 100 46 0 0',
+    `/long: 120777 1 1000 100 2001 0 0 -> /${'l'.repeat(2000)}`,
+    '/short: 120777 1 1000 100 4 0 0 -> file',
+    '/\xc3\xbf\xc3\xbe: 10600 1 1000 100 0 0 0',
+  ].sort());
+  t.equal(view.names.split('\n').filter((line) => line.includes('/entry ')).length, 45);
+  const sparse = Buffer.from(view.files.get('/directory/sparse') ?? []);
+  t.equal(sparse.toString('latin1', 3 * 4096, 3 * 4096 + 66), `A${'.'.repeat(63)}B.`);
+  t.ok(sparse.subarray(100, 3 * 4096).every((byte) => byte === 0), 'holes are zero');
+  t.same(verifyVolume(image).findings, [], 'and sound after its orphan was freed');
+  t.end();
+});
