@@ -45,7 +45,7 @@ test: ## install what the tests need and run all of them (as root, for the mount
 
 .PHONY: check
 check: build lint ## the quick tests: types, lint, unit and model tests; no root, no mount
-	scripts/run-tests $(CHECK_TESTS)
+	TEST_JOBS=$${TEST_JOBS:-2} scripts/run-tests $(CHECK_TESTS)
 
 ##@ Building
 

@@ -105,7 +105,9 @@ async function makeOn(target: Target, given: MkfsArguments): Promise<Made> {
       const signatures = target.kind === 'dax device' ? signaturesOf(pmem) : target.signatures;
       refuseSignatures(target.path, signatures, given.force);
       eraseSignatures(pmem, signatures);
-      return { geometry: makeVolume(pmem, { label: given.label, uuid: given.uuid }), domain: pmem.domain };
+      // Whoever makes a volume may write to it, also without being root.
+      const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+      return { geometry: makeVolume(pmem, { label: given.label, uuid: given.uuid, ...owner }), domain: pmem.domain };
     } finally {
       pmem.close();
     }

@@ -11,6 +11,8 @@ export interface StartReport {
   readonly mounted: boolean;
   /** One line for people. */
   readonly message: string;
+  /** What the daemon found wrong with the volume meanwhile, one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** Starts a detached process that mounts and serves the volume; resolves when that serves, or with the reason why it does not. */
@@ -31,7 +33,7 @@ export async function startInBackground(plan: MountPlan): Promise<StartReport> {
   });
   const report = await readReport(child.stdio[REPORT_FD] as Readable);
   child.unref();
-  return report ?? { mounted: false, message: await ended };
+  return report ?? { mounted: false, message: await ended, warnings: [] };
 }
 
 /** The report, or null if the pipe was closed without one. */

@@ -1,5 +1,6 @@
 import { closeSync, writeSync } from 'node:fs';
 import { REPORT_FD, type StartReport } from './background.js';
+import type { LogFunction } from '../fuse/log.js';
 import { makeLog } from './log.js';
 import { serveInThisProcess } from './process.js';
 import { messageOf, type MountPlan } from './serve.js';
@@ -14,17 +15,23 @@ function report(said: StartReport): void {
 
 async function main(): Promise<number> {
   const plan = JSON.parse(process.argv[2] ?? 'null') as MountPlan;
-  const log = makeLog({ target: 'syslog', debug: plan.options.debug });
+  const syslog = makeLog({ target: 'syslog', debug: plan.options.debug });
+  const warnings: string[] = [];
   let mounted = false;
+  // Whoever mounts the volume shall hear, too, what is wrong with it.
+  const log: LogFunction = (level, message) => {
+    if (!mounted && (level === 'warning' || level === 'error')) warnings.push(message);
+    syslog(level, message);
+  };
   try {
     return await serveInThisProcess(plan, log, (message) => {
       mounted = true;
       log('info', message);
-      report({ mounted, message });
+      report({ mounted, message, warnings });
     });
   } catch (error) {
     if (mounted) throw error;
-    report({ mounted, message: messageOf(error) });
+    report({ mounted, message: messageOf(error), warnings });
     return EXIT_NOT_MOUNTED;
   }
 }

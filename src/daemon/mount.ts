@@ -44,6 +44,7 @@ export async function runMount(given: MountOptions): Promise<number> {
     if (given.fake === true) return await check(plan);
     if (given.foreground) return await serveInForeground(plan, given.verbose);
     const report = await startInBackground(plan);
+    for (const warning of report.warnings) process.stderr.write(`nvmfs: warning: ${warning}\n`);
     process.stderr.write(`nvmfs: ${report.message}\n`);
     return report.mounted ? 0 : EXIT_FAILED;
   } catch (error) {

@@ -11,6 +11,7 @@ import t from 'tap';
 import { addon } from '../../native/addon.js';
 import { asByteAddr } from '../../src/base/units.js';
 import { MappedPmem } from '../../src/pmem/mapped.js';
+import { openFuseToEverybody } from '../helpers/volume.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'nvmfs-devfuse-'));
 chmodSync(scratch, 0o755);
@@ -264,9 +265,7 @@ t.test('an ordinary user mounts through fusermount3', { skip: needs, timeout: 30
   copyFileSync(fileURLToPath(new URL('../../../build/nvmfs.node', import.meta.url)), publicAddon);
   const directory = join(scratch, 'user');
   spawnSync('install', ['-d', '-o', '65534', '-g', '65534', directory]);
-  const device = spawnSync('stat', ['-c', '%a', '/dev/fuse']).stdout.toString().trim();
-  chmodSync('/dev/fuse', 0o666); // as udev has it; some containers do not
-  t.teardown(() => { chmodSync('/dev/fuse', Number.parseInt(device, 8)); });
+  t.teardown(openFuseToEverybody());
   const script = `
     const addon = require('${publicAddon}');
     const options = { source: 'a,b', directory: '${directory}', subtype: 'nvmfs', flags: ['noexec'], allowOther: false, defaultPermissions: true, maxRead: 0 };

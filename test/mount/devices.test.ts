@@ -1,7 +1,7 @@
 // Guards: a volume on a block device is one in a file, and files on a volume can carry block devices and another filesystem's journal.
 import t from 'tap';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeRun, missing, programPath, python, run, runChecks, seed, shell, tryRun } from '../helpers/run.js';
 import { cannotUseVolume, isMounted, tools, Volume, withVolume } from '../helpers/volume.js';
@@ -46,6 +46,27 @@ await t.test('a volume on a loop device', { skip }, async (t) => {
     volume.source = device;
     await volume.mount();
     t.equal(await showTree(volume.directory), before, 'and a volume whose daemon was killed over the file recovers on a loop device');
+    await volume.unmount();
+    await volume.verifyClean(t);
+  } finally {
+    volume.destroy();
+  }
+});
+
+await t.test('a read-only block device', { skip }, async (t) => {
+  const volume = new Volume({ size: '64m' });
+  try {
+    await volume.format();
+    await volume.mount();
+    writeFileSync(join(volume.directory, 'file'), 'content');
+    await volume.kill9(); // leaves a journal to replay
+    volume.source = await volume.attachLoop(volume.image, '--read-only');
+    const result = await tryRun(tools.nvmfs, ['mount', volume.source, volume.directory]);
+    t.equal(result.status, 32, 'a read-only device is not mounted for writing');
+    t.match(result.stderr, /^nvmfs: \S+ is a read-only device.*-o ro\n$/, 'one line says so, and what to do');
+    await volume.mount(['ro']);
+    t.equal(readFileSync(join(volume.directory, 'file'), 'latin1'), 'content', 'with -o ro its files can be read');
+    t.throws(() => { writeFileSync(join(volume.directory, 'new'), ''); }, { code: 'EROFS' }, 'and not written');
     await volume.unmount();
     await volume.verifyClean(t);
   } finally {

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeRun, missing, programPath, projectRoot, python, run, type RunResult, shell, start, tryRun, waitFor } from '../helpers/run.js';
-import { cannotUseVolume, holders, isAlive, isMounted, scratchFile, tools, Volume, withVolume } from '../helpers/volume.js';
+import { cannotUseVolume, holders, isAlive, isMounted, openFuseToEverybody, scratchFile, tools, Volume, withVolume } from '../helpers/volume.js';
 
 t.setTimeout(600_000);
 const skip = cannotUseVolume();
@@ -17,7 +17,7 @@ function errorLines(result: RunResult): number {
 await t.test('busy and in use', { skip }, async (t) => {
   await withVolume(t, { size: '128m' }, async (volume) => {
     const held = join(volume.directory, 'held');
-    const holder = start('/bin/sh', ['-c', 'exec 3> "$1"; echo open >&3; sleep 600', 'sh', held], join(volume.scratch, 'holder'));
+    const holder = start('/bin/sh', ['-c', 'exec 3> "$1"; echo open >&3; exec sleep 600', 'sh', held], join(volume.scratch, 'holder'));
     await waitFor('the file', () => existsSync(held));
     const busy = await tryRun(tools.nvmfs, ['umount', volume.directory]);
     t.not(busy.status, 0, 'umount of a volume in use fails');
@@ -115,9 +115,10 @@ await t.test('an ordinary user', { skip: skip || missing('setpriv', 'fusermount3
     const user = (command: string, args: string[]): Promise<RunResult> =>
       tryRun('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', command, ...args], { cwd: home, env: { HOME: home } });
     if ((await user('node', ['-e', `fs.accessSync(${JSON.stringify(tools.nvmfs)}, fs.constants.X_OK)`])).status !== 0) {
-      t.pass('skipped: an ordinary user can reach neither node nor the checkout here');
+      t.pass('an ordinary user mounts a volume', { skip: 'an ordinary user can reach neither node nor the checkout here' });
       return;
     }
+    volume.defer(openFuseToEverybody());
     const image = join(home, 'image');
     const directory = join(home, 'mnt');
     volume.defer(() => {
@@ -208,7 +209,7 @@ step done
     t.match(result.stdout, /noatime/, 'mount options reach the mount');
     t.equal((result.stdout.match(/^one$/gm) ?? []).length, 2, 'a file is there in each mount');
     await volume.verifyClean(t);
-    const uninstalled = await shell('make -s -C "$1" uninstall DESTDIR="$2" PREFIX=/usr; find "$2" -type f -o -type l', [projectRoot, staging]);
+    const uninstalled = await shell('make -s -C "$1" uninstall DESTDIR="$2" PREFIX=/usr > /dev/null; find "$2" -type f -o -type l', [projectRoot, staging]);
     t.equal(uninstalled.stdout.trim(), '', 'make uninstall removes everything again');
   } finally {
     volume.destroy();

@@ -63,7 +63,7 @@ await t.test('kill -9 of the daemon under a writing load', { skip: cannotUseVolu
       // 135: a store to a mapped page that can't be read in any more is SIGBUS.
       if (!codes.every((code) => code === 0 || code === 135)) {
         t.fail(`round ${String(round)}: a writer failed before the kill`, { output: places.map((place) => readFileSync(place.output, 'latin1').slice(-2000)) });
-        break;
+        return;
       }
       const verified = round % 5 === 0 ? await volume.verify() : undefined;
       await volume.mount();
@@ -71,7 +71,7 @@ await t.test('kill -9 of the daemon under a writing load', { skip: cannotUseVolu
       const wrong = results.filter((result) => result.status !== 0);
       if (wrong.length > 0) {
         t.fail(`round ${String(round)}: an acknowledged operation is not there`, { output: wrong.map((result) => describeRun('load.py', ['check'], result)) });
-        break;
+        return;
       }
       for (const result of results) {
         acknowledged += Number(/^(\d+) acknowledged/.exec(result.stdout)?.[1]);
@@ -81,7 +81,7 @@ await t.test('kill -9 of the daemon under a writing load', { skip: cannotUseVolu
       const clean = await volume.verify();
       if (clean.status !== 0) {
         t.fail(`round ${String(round)}: the volume is not clean after recovery`, { output: describeRun('fsck.nvmfs', [], clean) });
-        break;
+        return;
       }
       // Without recovery: what fsck says about a volume that needs its journal must not be that it is damaged.
       if (verified !== undefined) t.ok(verified.status === 0, `round ${String(round)}: a volume that was not unmounted is no damaged volume to fsck`, { output: describeRun('fsck.nvmfs', [], verified) });

@@ -1,5 +1,6 @@
 """Contents of files in the directory given: append, temporary, unlinked, preallocated, copied."""
 import errno
+import mmap
 import os
 import random
 import stat
@@ -183,7 +184,6 @@ def random_writes_against_a_copy():
 
 
 def direct_io():
-    import mmap
     path = at("direct")
     pattern = rng.randbytes(1 << 20)
     buffer = mmap.mmap(-1, 1 << 20)
@@ -204,5 +204,24 @@ def direct_io():
     os.close(fd)
 
 
+def fragments():
+    """One request for a range of many extents and holes, of which neighbours in the file lie apart on the medium."""
+    page, count = 4096, 200
+    first, second = os.open(at("fragments"), os.O_RDWR | os.O_CREAT), os.open(at("between"), os.O_RDWR | os.O_CREAT)
+    wanted = bytearray(page * count)
+    for number in range(count):
+        if number % 5 != 4:
+            wanted[number * page:(number + 1) * page] = rng.randbytes(page)
+            os.pwrite(first, wanted[number * page:(number + 1) * page], number * page)
+            os.pwrite(second, b"between" * 100, number * page)
+    os.ftruncate(first, page * count)
+    direct = os.open(at("fragments"), os.O_RDONLY | os.O_DIRECT)
+    buffer = mmap.mmap(-1, page * count)
+    equal(os.preadv(direct, [buffer], 0), page * count, "O_DIRECT reads a fragmented file in one request")
+    ok(buffer[:] == wanted, "and gets every fragment and every hole")
+    for fd in (first, second, direct):
+        os.close(fd)
+
+
 run_cases([append_by_several_processes, temporary_file, unlinked_but_open, preallocation, truncation, copy_between_files,
-           random_writes_against_a_copy, direct_io])
+           random_writes_against_a_copy, direct_io, fragments])

@@ -246,8 +246,9 @@ def write(base, state, log, seed, operations):
         try:
             writer.step()
         except OSError as error:
-            # The death of the daemon is the end of this round. A page that could not be written back shows as EIO.
-            if error.errno in GONE or (error.errno == errno.EIO and not alive(base)):
+            # The death of the daemon is the end of this round. A page that could not be written back shows as EIO; once the
+            # dead mount is detached, DIR itself is not there any more, and nothing in it.
+            if error.errno in GONE or (error.errno in (errno.EIO, errno.ENOENT) and not alive(base)):
                 print(f"the daemon is gone after {number} operations")
                 os._exit(0)
             raise
@@ -260,7 +261,7 @@ def alive(base):
         os.stat(base)
         return True
     except OSError as error:
-        return error.errno not in GONE
+        return error.errno not in GONE + (errno.ENOENT,)
 
 
 def read_log(log):
