@@ -167,22 +167,18 @@ t.test('damage to the newest records is noticed', (t) => {
 });
 
 t.test('a damaged record in the middle undoes nothing that came after it', (t) => {
-  for (const records of [5, 400]) {
-    const kit = fresh();
-    put(kit, 1, 3, 200, true);
-    for (let value = 2; value <= records; value += 1) put(kit, value % 200, 3, 200);
-    const image = kit.pmem.fork({ record: true });
-    const address = kit.geometry.journalStart * BLOCK_SIZE;
-    // In the first case the second record; in the other the first one of each segment but one.
-    const sequences = records === 5 ? [1] : [1, 2, 3];
-    const secondRecord = new Uint8Array(4);
-    image.load(asByteAddr(address + 24), secondRecord, 0, 4);
-    const length = new DataView(secondRecord.buffer).getUint32(0, true);
-    for (const number of sequences) image.zero(asByteAddr(address + (records === 5 ? length : number * (JOURNAL_BYTES / kit.geometry.journalSegments))), 64);
-    const stores = image.log.length;
-    t.throws(() => recoverJournal(image, kit.geometry), { code: 'EUCLEAN', message: /the journal is damaged/ });
-    t.equal(image.log.length, stores, 'and nothing is written');
-  }
+  const kit = fresh();
+  put(kit, 1, 3, 200, true);
+  for (let value = 2; value <= 5; value += 1) put(kit, value, 3, 200);
+  const image = kit.pmem.fork({ record: true });
+  const journal = kit.geometry.journalStart * BLOCK_SIZE;
+  const header = new Uint8Array(64);
+  image.load(asByteAddr(journal), header, 0, header.length);
+  const secondRecord = journal + new DataView(header.buffer).getUint32(JournalRecord.length, true);
+  image.zero(asByteAddr(secondRecord), header.length);
+  const stores = image.log.length;
+  t.throws(() => recoverJournal(image, kit.geometry), { code: 'EUCLEAN', message: /the journal is damaged/ });
+  t.equal(image.log.length, stores, 'and nothing is written');
   t.end();
 });
 
