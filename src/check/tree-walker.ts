@@ -81,7 +81,7 @@ export class TreeWalker {
       const area = root + TREE_ROOT_AREA;
       if (this.checkArea(view, area, TREE_ROOT_SIZE - TREE_ROOT_AREA, 0, 0)) this.emit(view, bytes, area);
     } else {
-      this.visitNode(getU64(view, root + TreeRoot.root), depth - 1, 0, KEY_END, true, true);
+      this.visitNode(getU64(view, root + TreeRoot.root), depth - 1, 0, KEY_END, true);
     }
     if (this.complete && nodes !== this.nodes) {
       this.reportCount(nodes);
@@ -124,7 +124,7 @@ export class TreeWalker {
   }
 
   /** Checks the node of `level` in `block`, whose keys must be in [low, high), and all below it. */
-  private visitNode(block: number, level: number, low: number, high: number, leftmost: boolean, isRoot: boolean): void {
+  private visitNode(block: number, level: number, low: number, high: number, isRoot: boolean): void {
     if (!this.context.geometry.isAllocatable(block)) {
       this.report('tree-pointer', `${this.name()}: address of a node of level ${String(level)}`, 'a block inside a group', block);
       return;
@@ -146,7 +146,7 @@ export class TreeWalker {
       this.report('tree-node-empty', `${what}: items`, `at least ${String(fewest)}`, count, block);
       if (count === 0) return;
     }
-    if (!this.checkKeys(view, count, low, high, level > 0 && leftmost, what, block)) return;
+    if (!this.checkKeys(view, count, low, high, level > 0, what, block)) return;
     if (level === 0) {
       this.emit(view, bytes, TREE_NODE_AREA);
       return;
@@ -155,7 +155,7 @@ export class TreeWalker {
       const offset = itemOffset(view, TREE_NODE_AREA, i);
       const key = getU64(view, offset);
       const end = i + 1 < count ? getU64(view, itemOffset(view, TREE_NODE_AREA, i + 1)) : high;
-      this.visitNode(getU64(view, offset + KEY_SIZE), level - 1, key, end, leftmost && i === 0, false);
+      this.visitNode(getU64(view, offset + KEY_SIZE), level - 1, key, end, false);
     }
   }
 
@@ -196,20 +196,20 @@ export class TreeWalker {
     return false;
   }
 
-  /** The keys of a node lie in [low, high); the first one of a leftmost interior node is 0. */
+  /** The keys of a node lie in [low, high); the first one of an interior node is `low` itself. */
   private checkKeys(
     view: DataView,
     count: number,
     low: number,
     high: number,
-    firstIsZero: boolean,
+    interior: boolean,
     what: string,
     block: number,
   ): boolean {
     const first = getU64(view, itemOffset(view, TREE_NODE_AREA, 0));
     const last = getU64(view, itemOffset(view, TREE_NODE_AREA, count - 1));
-    if (firstIsZero && first !== 0) {
-      this.report('tree-key-bounds', `${what}: first key of the leftmost node`, 0, first, block);
+    if (interior && first !== low) {
+      this.report('tree-key-bounds', `${what}: first key`, low, first, block);
       return false;
     }
     if (first >= low && last < high) return true;
