@@ -17,6 +17,7 @@ export const FINDING_KINDS = [
   'state-mapped-table-blocks',
   'state-used-inodes',
   'state-sequence',
+  'state-range',
   // allocation groups and ownership of blocks
   'group-damaged',
   'group-free-count',

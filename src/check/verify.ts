@@ -1,11 +1,13 @@
-import { BLOCK_SIZE, INODES_PER_BLOCK, Magic, STATE_BLOCK, TREE_ROOT_SIZE, VolumeState } from '../format/layout.js';
+import { BLOCK_SIZE, FILE_SIZE_MAX, INODES_PER_BLOCK, Magic, STATE_BLOCK, TREE_ROOT_SIZE, VolumeState } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
 import type { Pmem } from '../pmem/pmem.js';
 import { CheckContext, type VolumeStatistics } from './context.js';
 import { DirectoryPass } from './directories.js';
-import { type Finding, type FindingKind, FindingList } from './findings.js';
+import { type Finding, type FindingKind, FindingList, hex } from './findings.js';
 import { FreeInodesPass } from './free-inodes.js';
 import { GroupPass } from './groups.js';
+import { DAMAGED } from './inode-map.js';
+import { Type } from './inode.js';
 import { InodeTablePass } from './inode-table.js';
 import { LinkPass } from './links.js';
 import { BlockBuffer, MediumReader } from './medium.js';
@@ -40,6 +42,8 @@ export interface VerifyReport {
 }
 
 const FINDINGS_MAX = 1000;
+/** What a fallocate under way may be, doc/FORMAT.md, "Volume state". */
+const RANGE_MODES = new Set([0, 1, 3, 0x10, 0x11]);
 /** Inode numbers are below 2^53. */
 const TABLE_BLOCKS_MAX = 2 ** 53 / INODES_PER_BLOCK;
 
@@ -100,7 +104,7 @@ function checkState(context: CheckContext, state: BlockBuffer): boolean {
   const sequence = getU64(state.view, VolumeState.sequence);
   if (!Number.isSafeInteger(sequence)) findings.add('state-sequence', place, 'volume state: sequence', 'less than 2^53', sequence);
   if (context.checkReserved) {
-    medium.checkReserved(state, VolumeState.mappedTableBlocks + 8, VolumeState.tableRoot, 'volume state', place);
+    medium.checkReserved(state, VolumeState.rangeMode + 4, VolumeState.tableRoot, 'volume state', place);
     medium.checkReserved(state, VolumeState.freeInodeRoot + TREE_ROOT_SIZE, BLOCK_SIZE, 'volume state', place);
   }
   return true;
@@ -114,8 +118,24 @@ function runPasses(context: CheckContext, state: BlockBuffer, options: VerifyOpt
   new DirectoryPass(context, table, options.nameHash ?? hashOfName, (done, total) => report?.('directories', done, total)).run();
   if (context.tableComplete) new LinkPass(context).run();
   checkOrphans(context, state);
+  checkRangeOperation(context, state);
   checkUsedInodes(context, state);
   new GroupPass(context, (done, total) => report?.('groups', done, total)).run(state);
+}
+
+/** A fallocate under way names a regular file and a range; without one, everything about it is zero. */
+function checkRangeOperation(context: CheckContext, state: BlockBuffer): void {
+  const ino = getU64(state.view, VolumeState.rangeIno);
+  const offset = getU64(state.view, VolumeState.rangeOffset);
+  const end = getU64(state.view, VolumeState.rangeEnd);
+  const mode = state.view.getUint32(VolumeState.rangeMode, true);
+  const type = ino === 0 ? 0 : context.inodes.typeOf(ino);
+  if (type === DAMAGED) return;
+  const right = ino === 0 ? offset === 0 && end === 0 && mode === 0 : type === Type.regular && offset < end && end <= FILE_SIZE_MAX && RANGE_MODES.has(mode);
+  if (right) return;
+  const found = `inode ${String(ino)}, mode ${hex(mode)}, bytes ${String(offset)} to ${String(end)}`;
+  const expected = ino === 0 ? 'all zero' : 'a regular file, a known mode, a range';
+  context.findings.add('state-range', { block: STATE_BLOCK, ino }, 'volume state: range operation', expected, found);
 }
 
 /** A damaged record may or may not have been in use, so it makes the expectation a range. */

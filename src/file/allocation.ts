@@ -1,102 +1,160 @@
-import { fail } from '../base/errno.js';
+import { FsError, fail } from '../base/errno.js';
 import { asByteAddr, type Ino } from '../base/units.js';
-import { BLOCK_SIZE, CHUNK_BLOCKS, FILE_SIZE_MAX, Inode } from '../format/layout.js';
+import { AllocateMode, BLOCK_SIZE, CHUNK_BLOCKS, FILE_SIZE_MAX, FileType, Inode } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
 import type { Core } from '../space/core.js';
+import type { RangeOperation } from '../space/state.js';
 import { EXTENTS_PER_STEP, type FileContent } from './content.js';
 import { stampChange } from './times.js';
 
-/** What is done with the whole blocks of a range. */
-type BlockStep = (record: number, ino: Ino, fileBlock: number, last: number) => number;
-
 /**
  * fallocate(2): preallocation, punching holes, zeroing ranges.
- * Large requests are done in several transactions; each leaves a consistent file, and space is looked for before the first.
+ *
+ * What one transaction can't do alone — many extents, or zeroing parts of blocks in place — is noted in the volume state
+ * with the first transaction and cleared with the last, so that a crash in between ends in the whole operation
+ * (doc/FORMAT.md, "Range operation"). Everything here may therefore be done again from the start at any point.
  */
 export class FileAllocation {
-  private readonly fillHole: BlockStep = (record, ino, fileBlock, last) => this.allocateOne(record, ino, fileBlock, last);
-  private readonly punchOne: BlockStep = (record, ino, fileBlock, last) => this.punch(record, ino, fileBlock, last);
-  private readonly zeroOne: BlockStep = (record, ino, fileBlock, last) => this.makeUnwritten(record, ino, fileBlock, last);
+  // The operation that is being done, in blocks of the file.
+  /** The blocks that the range touches. */
+  private first = 0;
+  private last = 0;
+  /** Those that lie wholly inside it. */
+  private firstWhole = 0;
+  private lastWhole = 0;
 
   constructor(
     private readonly core: Core,
     private readonly content: FileContent,
   ) {}
 
-  /** Blocks for all of [offset, offset + length), unwritten; the size grows to the end of the range unless `keepSize`. */
-  allocate(ino: Ino, offset: number, length: number, keepSize: boolean): void {
-    const end = this.checkRange(offset, length);
-    this.requireMissing(ino, offset, end);
-    this.steps(ino, Math.floor(offset / BLOCK_SIZE), Math.ceil(end / BLOCK_SIZE), keepSize ? 0 : end, this.fillHole);
-  }
-
-  /** The range reads as zero bytes afterwards; whole blocks are given back. The size stays. */
-  punchHole(ino: Ino, offset: number, length: number): void {
-    const end = this.checkRange(offset, length);
-    const first = Math.ceil(offset / BLOCK_SIZE);
-    const last = Math.floor(end / BLOCK_SIZE);
-    // A hole in the middle of an extent adds one: from the reserve, so that a full volume can be emptied.
-    this.zeroEdges(ino, offset, end);
-    this.steps(ino, first, last, 0, this.punchOne);
-  }
-
-  /** The range reads as zero bytes afterwards and has blocks; the size grows unless `keepSize`. */
-  zeroRange(ino: Ino, offset: number, length: number, keepSize: boolean): void {
-    const end = this.checkRange(offset, length);
-    this.requireMissing(ino, offset, end);
-    const first = Math.ceil(offset / BLOCK_SIZE);
-    const last = Math.floor(end / BLOCK_SIZE);
-    this.steps(ino, Math.floor(offset / BLOCK_SIZE), Math.ceil(end / BLOCK_SIZE), 0, this.fillHole);
-    this.zeroEdges(ino, offset, end);
-    this.steps(ino, first, last, keepSize ? 0 : end, this.zeroOne);
-  }
-
-  private checkRange(offset: number, length: number): number {
+  /** EINVAL, EFBIG or EOPNOTSUPP for what fallocate(2) does not allow or this filesystem can't do. */
+  check(mode: number, offset: number, length: number): void {
     if (!(offset >= 0) || !(length > 0)) fail('EINVAL', 'fallocate wants an offset ≥ 0 and a length > 0');
-    const end = offset + length;
-    if (!(end <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
-    return end;
+    if (!isKnownMode(mode)) fail('EOPNOTSUPP', `fallocate mode ${String(mode)} is not supported`);
+    if (!(offset + length <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
   }
 
-  private requireMissing(ino: Ino, offset: number, end: number): void {
-    const missing = this.content.missingBlocks(ino, offset, end);
-    // Every free block may be a run of its own in the worst case, but a run is never shorter than one block.
-    this.core.allocator.require(missing + this.content.nodesForRange(ino, missing));
+  /**
+   * Allocates [offset, offset + length), makes it a hole, or makes it read as zero bytes, as `mode` says; outside a transaction.
+   * ENOSPC before anything was changed.
+   */
+  run(ino: Ino, mode: number, offset: number, length: number): void {
+    const operation = { ino, mode, offset, end: offset + length };
+    // A hole in the middle of an extent adds one: from the reserve, so that a full volume can be emptied.
+    if ((mode & AllocateMode.punchHole) === 0) {
+      const missing = this.content.missingBlocks(ino, offset, operation.end);
+      // Every free block may be a run of its own in the worst case, but a run is never shorter than one block.
+      this.core.allocator.require(missing + this.content.nodesForRange(ino, missing));
+    }
+    this.setRange(operation);
+    const edges = this.hasEdges(operation);
+    const position = this.step(operation, this.first, { isFirst: true, mayEnd: !edges });
+    if (position === undefined) return;
+    this.finish(operation, position);
   }
 
-  /** Applies `step` to [first, last) in transactions of EXTENTS_PER_STEP; the last one sets size and times. */
-  private steps(ino: Ino, first: number, last: number, newSize: number, step: BlockStep): void {
-    const { core, content } = this;
-    let fileBlock = first;
-    do {
-      core.journal.cache.beginOperation();
-      core.journal.begin();
-      try {
-        const record = core.inodes.edit(ino);
-        for (let count = 0; count < EXTENTS_PER_STEP && fileBlock < last; count += 1) fileBlock = step(record, ino, fileBlock, last);
-        if (fileBlock >= last) {
-          const size = getU64(core.journal.view, record + Inode.size);
-          if (newSize > size) {
-            content.zeroTail(record, ino, size);
-            setU64(core.journal.view, record + Inode.size, newSize);
-          }
-          stampChange(core.journal.view, record, core.clock, true);
-        }
-        core.journal.commit();
-      } catch (error) {
-        core.journal.abort();
-        throw error;
-      }
-    } while (fileBlock < last);
+  /** Finishes the operation that a crash interrupted, if there is one. `log` is told of one that can't be finished. */
+  resume(log: (message: string) => void): void {
+    const operation = this.core.state.rangeOperation;
+    if (operation === undefined) return;
+    try {
+      const { ino, mode, offset, end } = operation;
+      const record = this.core.inodes.get(ino);
+      const type = this.core.journal.view.getUint16(record + Inode.mode, true) & FileType.mask;
+      if (type !== FileType.regular) fail('EIO', 'not a regular file');
+      this.check(mode, offset, end - offset);
+      this.setRange(operation);
+      this.finish(operation, this.first);
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      log(`a fallocate of inode ${String(operation.ino)} that was interrupted can't be finished: ${error.message}`);
+      if (this.core.state.rangeOperation !== undefined) this.forget();
+    }
   }
 
-  /** Allocates one run in the hole at `fileBlock`, or skips the extent there; returns where to go on. */
-  private allocateOne(record: number, ino: Ino, fileBlock: number, last: number): number {
+  // ---- inside ------------------------------------------------------------------------------------
+
+  private setRange({ offset, end }: RangeOperation): void {
+    this.first = Math.floor(offset / BLOCK_SIZE);
+    this.last = Math.ceil(end / BLOCK_SIZE);
+    this.firstWhole = Math.ceil(offset / BLOCK_SIZE);
+    this.lastWhole = Math.floor(end / BLOCK_SIZE);
+  }
+
+  /** Does what is left of an operation that is noted in the volume state, from file block `position` on. */
+  private finish(operation: RangeOperation, position: number): void {
+    try {
+      this.zeroEdges(operation);
+      let next: number | undefined = position;
+      while (next !== undefined) next = this.step(operation, next, { isFirst: false, mayEnd: true });
+    } catch (error) {
+      this.forget();
+      throw error;
+    }
+  }
+
+  /**
+   * One transaction: up to EXTENTS_PER_STEP extents from `position` on. The first stamps the times; the one that comes to the end
+   * (if it may) sets the size. Returns where to go on, undefined when the operation is done.
+   */
+  private step(operation: RangeOperation, position: number, { isFirst, mayEnd }: { isFirst: boolean; mayEnd: boolean }): number | undefined {
+    const { core } = this;
+    core.journal.cache.beginOperation();
+    core.journal.begin();
+    try {
+      const record = core.inodes.edit(operation.ino);
+      let next = position;
+      for (let count = 0; count < EXTENTS_PER_STEP && next < this.last; count += 1) next = this.stepExtent(operation, record, next);
+      const done = next >= this.last && mayEnd;
+      if (isFirst) stampChange(core.journal.view, record, core.clock, true);
+      if (done) this.grow(operation, record);
+      if (isFirst && !done) core.state.setRangeOperation(operation);
+      if (!isFirst && done) core.state.setRangeOperation(undefined);
+      core.journal.commit();
+      return done ? undefined : next;
+    } catch (error) {
+      core.journal.abort();
+      throw error;
+    }
+  }
+
+  /** The operation failed in the middle (a damaged file, no space): what was done stays, as of a short write. */
+  private forget(): void {
+    const { journal, state } = this.core;
+    journal.cache.beginOperation();
+    journal.begin();
+    try {
+      state.setRangeOperation(undefined);
+      journal.commit();
+    } catch (error) {
+      journal.abort();
+      throw error;
+    }
+  }
+
+  private grow({ ino, mode, end }: RangeOperation, record: number): void {
+    const { view } = this.core.journal;
+    const size = getU64(view, record + Inode.size);
+    if ((mode & AllocateMode.keepSize) !== 0 || end <= size) return;
+    this.content.zeroTail(record, ino, size);
+    setU64(view, record + Inode.size, end);
+  }
+
+  /** Deals with the extent or hole at file block `position`; returns where to go on. */
+  private stepExtent({ ino, mode }: RangeOperation, record: number, position: number): number {
+    if ((mode & AllocateMode.punchHole) !== 0) return this.punch(record, ino, Math.max(position, this.firstWhole));
+    if (!this.content.extents.lookup(record + Inode.body, ino, position)) return this.allocateOne(record, ino, position);
+    const { extents } = this.content;
+    return (mode & AllocateMode.zeroRange) !== 0 ? this.makeUnwritten(record, ino, position) : extents.end;
+  }
+
+  /** Allocates one run in the hole that was looked up at `fileBlock`. */
+  private allocateOne(record: number, ino: Ino, fileBlock: number): number {
     const { core, content } = this;
     const { extents } = content;
     const root = record + Inode.body;
-    if (extents.lookup(root, ino, fileBlock)) return extents.end;
-    const want = Math.min(last, extents.end) - fileBlock;
+    const want = Math.min(this.last, extents.end) - fileBlock;
     const goal = content.goal(root, ino, fileBlock);
     const block = core.allocator.allocate(goal, want, want >= CHUNK_BLOCKS && goal % CHUNK_BLOCKS === 0 ? CHUNK_BLOCKS : 1);
     const { allocated } = core.allocator;
@@ -106,13 +164,14 @@ export class FileAllocation {
     return fileBlock + allocated;
   }
 
-  private punch(record: number, ino: Ino, fileBlock: number, last: number): number {
-    const { content } = this;
+  /** Gives back the blocks of the next extent at or behind `fileBlock`, as far as they lie wholly in the range. */
+  private punch(record: number, ino: Ino, fileBlock: number): number {
+    const { content, lastWhole } = this;
     const { extents } = content;
     const root = record + Inode.body;
-    if (!extents.seek(root, ino, fileBlock) || extents.start >= last) return last;
+    if (fileBlock >= lastWhole || !extents.seek(root, ino, fileBlock) || extents.start >= lastWhole) return this.last;
     const from = Math.max(fileBlock, extents.start);
-    const to = Math.min(last, extents.end);
+    const to = Math.min(lastWhole, extents.end);
     const block = extents.block + (from - extents.start);
     const nodes = content.nodes(root);
     extents.cut(root, ino, from, to);
@@ -121,37 +180,60 @@ export class FileAllocation {
     return to;
   }
 
-  private makeUnwritten(record: number, ino: Ino, fileBlock: number, last: number): number {
-    const { content } = this;
+  /** The extent that was looked up at `fileBlock` becomes unwritten, as far as its blocks lie wholly in the range. */
+  private makeUnwritten(record: number, ino: Ino, fileBlock: number): number {
+    const { content, firstWhole, lastWhole } = this;
     const { extents } = content;
     const root = record + Inode.body;
-    if (!extents.lookup(root, ino, fileBlock)) return Math.min(last, extents.end);
-    const to = Math.min(last, extents.end);
+    const from = Math.max(fileBlock, firstWhole);
+    const to = Math.min(lastWhole, extents.end);
+    const { end } = extents;
+    if (from >= to) return end;
     const nodes = content.nodes(root);
-    extents.convert(root, ino, fileBlock, to, true);
+    extents.convert(root, ino, from, to, true);
     content.countBlocks(record, nodes, 0);
     return to;
   }
 
-  /** Zeroes the parts of the range that are not whole blocks, where they are in written extents. */
-  private zeroEdges(ino: Ino, offset: number, end: number): void {
-    const firstWhole = Math.ceil(offset / BLOCK_SIZE) * BLOCK_SIZE;
-    const lastWhole = Math.floor(end / BLOCK_SIZE) * BLOCK_SIZE;
-    if (firstWhole > lastWhole) {
-      this.zeroPart(ino, offset, end);
-    } else {
-      if (offset < firstWhole) this.zeroPart(ino, offset, firstWhole);
-      if (lastWhole < end) this.zeroPart(ino, lastWhole, end);
-    }
-    this.core.pmem.fence();
+  // The parts of the range that are not whole blocks are zeroed in place, where they are in written extents.
+
+  private hasEdges(operation: RangeOperation): boolean {
+    let found = false;
+    this.forEachEdge(operation, () => {
+      found = true;
+    });
+    return found;
   }
 
-  /** Zeroes [from, to) inside one block. */
-  private zeroPart(ino: Ino, from: number, to: number): void {
-    const { extents } = this.content;
-    const root = this.core.inodes.get(ino) + Inode.body;
-    if (!extents.lookup(root, ino, Math.floor(from / BLOCK_SIZE)) || extents.unwritten) return;
-    const address = extents.block * BLOCK_SIZE + (from - extents.start * BLOCK_SIZE);
-    this.core.pmem.zero(asByteAddr(address), to - from);
+  private zeroEdges(operation: RangeOperation): void {
+    const { pmem } = this.core;
+    this.forEachEdge(operation, (address, length) => {
+      pmem.zero(asByteAddr(address), length);
+    });
+    pmem.fence();
   }
+
+  private forEachEdge({ ino, mode, offset, end }: RangeOperation, visit: (address: number, length: number) => void): void {
+    if ((mode & ~AllocateMode.keepSize) === 0) return;
+    const { extents } = this.content;
+    const edge = (from: number, to: number): void => {
+      if (from >= to) return;
+      this.core.journal.cache.beginOperation();
+      const root = this.core.inodes.get(ino) + Inode.body;
+      if (!extents.lookup(root, ino, Math.floor(from / BLOCK_SIZE)) || extents.unwritten) return;
+      visit(extents.block * BLOCK_SIZE + (from - extents.start * BLOCK_SIZE), to - from);
+    };
+    if (this.firstWhole > this.lastWhole) {
+      edge(offset, end);
+    } else {
+      edge(offset, this.firstWhole * BLOCK_SIZE);
+      edge(this.lastWhole * BLOCK_SIZE, end);
+    }
+  }
+}
+
+function isKnownMode(mode: number): boolean {
+  const kind = mode & ~AllocateMode.keepSize;
+  if (kind === AllocateMode.punchHole) return mode !== kind; // fallocate(2): only together with KEEP_SIZE
+  return kind === 0 || kind === AllocateMode.zeroRange;
 }

@@ -56,6 +56,10 @@ export const VolumeState = {
   orphanHead: 56,
   sequence: 64,
   mappedTableBlocks: 72,
+  rangeIno: 80,
+  rangeOffset: 88,
+  rangeEnd: 96,
+  rangeMode: 104,
   tableRoot: 128,
   freeInodeRoot: 256,
 } as const;
@@ -131,6 +135,9 @@ export const FILE_SIZE_MAX = 2 ** 53 - 1;
 export const Extent = { block: 0, length: 8, flags: 12, region: 14 } as const;
 export const EXTENT_PAYLOAD_SIZE = 16;
 export const ExtentFlag = { unwritten: 1 } as const;
+
+/** Bits of a fallocate, as fallocate(2) numbers them. */
+export const AllocateMode = { keepSize: 1, punchHole: 2, zeroRange: 16 } as const;
 
 export const Dentry = { ino: 0, type: 8, name: 9 } as const;
 export const COLLISIONS_MAX = 1024;

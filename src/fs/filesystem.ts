@@ -15,7 +15,6 @@ import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
 import { decodeAttributes, linksOf, requireDirectory, requireRegular, sizeOf, typeOf } from './records.js';
 import { References } from './references.js';
 import {
-  AllocateMode,
   type AttributeChange,
   type Attributes,
   type Caller,
@@ -75,6 +74,7 @@ export class FileSystem implements FileSystemOperations {
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };
+    this.allocation.resume(options.log);
     if (!options.readOnly) this.reclaim.adopt();
   }
 
@@ -271,18 +271,12 @@ export class FileSystem implements FileSystemOperations {
 
   allocate(ino: Ino, mode: number, offset: number, length: number): void {
     this.beginChange();
-    const keepSize = (mode & AllocateMode.keepSize) !== 0;
-    const kind = mode & ~AllocateMode.keepSize;
-    if (!(length > 0)) fail('EINVAL', 'fallocate wants a length > 0');
-    const known = kind === 0 || kind === AllocateMode.zeroRange || (kind === AllocateMode.punchHole && keepSize);
-    if (!known) fail('EOPNOTSUPP', `fallocate mode ${String(mode)} is not supported`);
+    this.allocation.check(mode, offset, length);
     const record = this.core.inodes.get(ino);
     if (typeOf(this.view, record) === FileType.directory) fail('EISDIR', 'is a directory');
     if (typeOf(this.view, record) !== FileType.regular) fail('ENODEV', 'not a regular file');
     this.reclaim.finish(ino);
-    if (kind === AllocateMode.punchHole) this.allocation.punchHole(ino, offset, length);
-    else if (kind === AllocateMode.zeroRange) this.allocation.zeroRange(ino, offset, length, keepSize);
-    else this.allocation.allocate(ino, offset, length, keepSize);
+    this.allocation.run(ino, mode, offset, length);
   }
 
   seek(ino: Ino, offset: number, whence: number): number {

@@ -123,5 +123,5 @@ export class Statistics {
 }
 
 export const RenameFlag = { noReplace: 1, exchange: 2 } as const;
-export const AllocateMode = { keepSize: 1, punchHole: 2, zeroRange: 16 } as const;
+export { AllocateMode } from '../format/layout.js';
 export const SeekWhence = { data: 3, hole: 4 } as const;

@@ -50,12 +50,11 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
   if (recovery.changed) log('info', `journal recovered: transaction ${String(recovery.position.sequence - 1)} is the last one`);
   const cacheBlocks = Math.floor(Math.max(options.cacheBytes ?? CACHE_BYTES, CACHE_BYTES_MIN) / BLOCK_SIZE);
   const core = new Core(medium, geometry, options.clock ?? new SystemClock(), recovery.position, cacheBlocks);
-  core.journal.readOnly = readOnly;
   core.groups.onDamage = core.orphans.onDamage = (message) => {
     log('error', message);
   };
   checkState(core);
-  return new FileSystem(core, {
+  const fs = new FileSystem(core, {
     readOnly,
     accessTimes: options.accessTimes === true,
     hash: options.hash,
@@ -63,6 +62,9 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
       log('error', message);
     },
   });
+  // Only now: what a crash interrupted is finished first, in DRAM when the medium must not be written.
+  core.journal.readOnly = readOnly;
+  return fs;
 }
 
 /** What must hold before anything is served: a volume whose own state is damaged is refused, not guessed at. */

@@ -5,7 +5,15 @@ import type { Journal } from '../journal/journal.js';
 
 const BLOCK = asBlockNo(STATE_BLOCK);
 
-/** The volume state block: counters, the orphan list's head and the roots of the volume's own trees. */
+/** A fallocate: the bytes [offset, end) of a regular file. */
+export interface RangeOperation {
+  ino: Ino;
+  offset: number;
+  end: number;
+  mode: number;
+}
+
+/** The volume state block: counters, the orphan list's head, the fallocate under way and the roots of the volume's own trees. */
 export class State {
   constructor(private readonly journal: Journal) {}
 
@@ -32,6 +40,24 @@ export class State {
   /** Sequence of the last transaction that changed this block. */
   get sequence(): number {
     return this.get(VolumeState.sequence);
+  }
+
+  /** The fallocate that is under way, or was when the server died. `mode` as fallocate(2) numbers them. */
+  get rangeOperation(): RangeOperation | undefined {
+    const ino = this.get(VolumeState.rangeIno);
+    if (ino === 0) return undefined;
+    const mode = this.journal.view.getUint32(this.journal.read(BLOCK, Magic.state) + VolumeState.rangeMode, true);
+    return { ino: ino as Ino, offset: this.get(VolumeState.rangeOffset), end: this.get(VolumeState.rangeEnd), mode };
+  }
+
+  /** Notes the fallocate that later transactions will finish (undefined: it is finished), in the running transaction. */
+  setRangeOperation(operation: RangeOperation | undefined): void {
+    const { view } = this.journal;
+    const base = this.edit();
+    setU64(view, base + VolumeState.rangeIno, operation?.ino ?? 0);
+    setU64(view, base + VolumeState.rangeOffset, operation?.offset ?? 0);
+    setU64(view, base + VolumeState.rangeEnd, operation?.end ?? 0);
+    view.setUint32(base + VolumeState.rangeMode, operation?.mode ?? 0, true);
   }
 
   /** Changes a counter inside the running transaction. */

@@ -94,6 +94,8 @@ const DAMAGES: Damage[] = [
   { name: 'sequence of 2^53', kind: 'state-sequence', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { view.setUint32(VolumeState.sequence + 4, 0x200000, true); }); } },
   { name: 'mapped table blocks', kind: 'state-mapped-table-blocks', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { addTo(view, VolumeState.mappedTableBlocks, 1); }); } },
   { name: 'used inodes', kind: 'state-used-inodes', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { addTo(view, VolumeState.usedInodes, -1); }); } },
+  { name: 'a fallocate under way of a directory', kind: 'state-range', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { setU64(view, VolumeState.rangeIno, 1); setU64(view, VolumeState.rangeEnd, 9); }); } },
+  { name: 'a fallocate under way without a file', kind: 'state-range', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { setU64(view, VolumeState.rangeEnd, 9); }); } },
   { name: 'reserved byte of the state', kind: 'reserved-bytes', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { view.setUint8(4095, 1); }); } },
   { name: 'reserved byte of a group header', kind: 'reserved-bytes', do: (_, v) => { v.editBlock(v.groupStart, (view) => { view.setUint8(40, 1); }); } },
   { name: 'reserved byte of a tree node', kind: 'reserved-bytes', do: (s, v) => { v.editBlock(s.directoryLeaf, (view) => { view.setUint8(30, 1); }); } },

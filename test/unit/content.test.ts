@@ -63,6 +63,12 @@ class Kit {
   }
 }
 
+function imageOf(pmem: SimulatedPmem): Uint8Array {
+  const bytes = new Uint8Array(pmem.size);
+  pmem.load(asByteAddr(0), bytes, 0, bytes.length);
+  return bytes;
+}
+
 t.test('nothing of a former owner is readable, whatever is written, cut, punched and grown', (t) => {
   const random = new Random(SEED);
   const kit = new Kit(16 * MIB);
@@ -154,6 +160,27 @@ t.test('files reach 2^53 - 1 bytes and no further', (t) => {
   kit.resize(FILE_SIZE_MAX);
   t.same([...kit.read(FILE_SIZE_MAX - 4, 10)], [0, 0, 0, 0]);
   t.same(kit.findings(), []);
+  t.end();
+});
+
+t.test('an interrupted fallocate is finished, also for a reader that must not write', (t) => {
+  const kit = new Kit(16 * MIB);
+  kit.write(0, new Uint8Array(4 * BLOCK).fill(7));
+  kit.pmem.startRecording();
+  kit.fs.allocate(kit.ino, punchHole | keepSize, 100, 3 * BLOCK);
+  const fences = [...kit.pmem.log.entries()].filter(([, entry]) => entry.kind === 'fence').map(([position]) => position);
+  // Everything up to the fence behind the zeroed edges: the transaction that ends the operation is missing.
+  const crashed = kit.pmem.crashImage(fences[1] as number, (line) => line.atoms.length);
+  const before = crashed.fork();
+  const show = (pmem: SimulatedPmem, readOnly: boolean): number[] => {
+    const fs = openVolume(pmem, { readOnly });
+    const file = fs.lookup(asIno(1), Name.from('file')) as Ino;
+    return [fs.seek(file, 0, SeekWhence.hole), fs.seek(file, BLOCK, SeekWhence.data)];
+  };
+  t.same(show(crashed, true), [BLOCK, 3 * BLOCK], 'in DRAM');
+  t.equal(Buffer.compare(imageOf(crashed), imageOf(before)), 0, 'the medium was not written');
+  t.same(show(crashed, false), [BLOCK, 3 * BLOCK], 'on the medium');
+  t.ok(verifyVolume(crashed).clean);
   t.end();
 });
 
