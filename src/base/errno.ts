@@ -69,3 +69,10 @@ export class FsError extends Error {
 export function fail(code: ErrnoName, message?: string): never {
   throw new FsError(code, message);
 }
+
+/** The text of a failure for people; its stack if it is a bug. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const expected = error instanceof FsError || 'errno' in error;
+  return expected ? error.message : (error.stack ?? error.message);
+}

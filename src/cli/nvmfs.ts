@@ -36,7 +36,7 @@ function describe(args: readonly string[], finish: (code: number) => void): Argv
       finish(await mount(given));
     })
     .command('umount <directory>', 'unmount a volume and wait until its daemon has finished', umountOptions, async (given) => {
-      const { runUmount } = await import('../daemon/mount.js');
+      const { runUmount } = await import('../daemon/umount.js');
       finish(await runUmount(given.directory, { lazy: given.lazy }));
     })
     .command('version', 'print the version', {}, () => {

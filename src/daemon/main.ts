@@ -1,9 +1,10 @@
 import { closeSync, writeSync } from 'node:fs';
+import { messageOf } from '../base/errno.js';
 import { REPORT_FD, type StartReport } from './background.js';
 import type { LogFunction } from '../fuse/log.js';
 import { makeLog } from './log.js';
 import { serveInThisProcess } from './process.js';
-import { messageOf, type MountPlan } from './serve.js';
+import type { MountPlan } from './serve.js';
 
 /** The program of a daemon in the background: started by startInBackground with its plan as the only argument. */
 const EXIT_NOT_MOUNTED = 32;

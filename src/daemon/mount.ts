@@ -1,14 +1,11 @@
 import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { FsError } from '../base/errno.js';
+import { FsError, messageOf } from '../base/errno.js';
 import { openImage } from '../pmem/open.js';
 import { startInBackground } from './background.js';
 import { makeLog } from './log.js';
 import { parseOptions, type ParsedOptions } from './options.js';
-import { serveInThisProcess } from './process.js';
-import { messageOf, type MountPlan } from './serve.js';
-
-export { runUmount } from './umount.js';
+import type { MountPlan } from './serve.js';
 
 /** Exit codes of mount(8). */
 const EXIT_USAGE = 1;
@@ -86,7 +83,9 @@ async function check(plan: MountPlan): Promise<number> {
   return 0;
 }
 
-function serveInForeground(plan: MountPlan, verbose: boolean): Promise<number> {
+async function serveInForeground(plan: MountPlan, verbose: boolean): Promise<number> {
+  // The engine is loaded only by the process that serves.
+  const { serveInThisProcess } = await import('./process.js');
   const log = makeLog({ target: 'stderr', debug: plan.options.debug || verbose });
   return serveInThisProcess(plan, log, (message) => {
     log('info', message);

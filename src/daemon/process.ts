@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
+import { messageOf } from '../base/errno.js';
 import type { LogFunction } from '../fuse/log.js';
-import { EXIT_CRASHED, messageOf, MountedVolume, type MountPlan } from './serve.js';
+import { EXIT_CRASHED, MountedVolume, type MountPlan } from './serve.js';
 
 /** Exit code of a daemon whose volume could not be closed cleanly. */
 const EXIT_UNCLEAN = 1;

@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { addon } from '../../native/addon.js';
-import { Errno, FsError } from '../base/errno.js';
+import { Errno, FsError, messageOf } from '../base/errno.js';
 import { formatSize } from '../base/sizes.js';
 import { MIB } from '../base/units.js';
 import type { FileSystemOperations } from '../fs/operations.js';
@@ -160,11 +160,4 @@ async function openForMount({ image, options }: MountPlan): Promise<MappedPmem> 
 function mountSettings({ image, directory, options }: MountPlan): MountSettings {
   const { readOnly, allowOther, subtype, maxRead, directIo, spinMicroseconds, debug } = options;
   return { source: options.fsname ?? image, directory, subtype, readOnly, allowOther, flags: options.flags, maxRead, directIo, spinMicroseconds, debug };
-}
-
-/** The text of a failure for people; its stack if it is a bug. */
-export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const expected = error instanceof FsError || 'errno' in error;
-  return expected ? error.message : (error.stack ?? error.message);
 }

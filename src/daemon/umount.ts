@@ -1,10 +1,9 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { addon } from '../../native/addon.js';
-import { Errno, FsError } from '../base/errno.js';
+import { Errno, FsError, messageOf } from '../base/errno.js';
 import { openImage } from '../pmem/open.js';
 import { isFuse, mountedAt, type MountedFilesystem } from './mounts.js';
-import { messageOf } from './serve.js';
 
 const EXIT_FAILED = 32;
 /** A daemon is given this long to write back and close its image. */
