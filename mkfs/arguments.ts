@@ -1,6 +1,6 @@
-import { randomFillSync } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { LABEL_SIZE } from '../src/format/layout.js';
+import { randomBytes } from '../src/base/entropy.js';
 import { FsError } from '../src/base/errno.js';
 import { parseSize } from '../src/base/sizes.js';
 
@@ -106,7 +106,7 @@ function parseUuid(text: string): Uint8Array {
 }
 
 function randomUuid(): Uint8Array {
-  const uuid = randomFillSync(new Uint8Array(16));
+  const uuid = randomBytes(16);
   // RFC 4122: version 4, variant 10.
   uuid[6] = ((uuid[6] ?? 0) & 0x0f) | 0x40;
   uuid[8] = ((uuid[8] ?? 0) & 0x3f) | 0x80;

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes } from '../src/base/entropy.js';
 import { fail } from '../src/base/errno.js';
 import { asByteAddr } from '../src/base/units.js';
 import { initGroupHeader, setBits } from '../src/format/group.js';
