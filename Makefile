@@ -65,8 +65,9 @@ addon: | $(NODE_MODULES) ## compile the native addon (g++)
 .PHONY: build
 build: addon $(BUILD_INFO) ## compile everything; the commands in bin/ run from the checkout afterwards
 
-$(BUILD_INFO): $(SOURCES) tsconfig.json | $(NODE_MODULES)
+$(BUILD_INFO): $(SOURCES) tsconfig.json scripts/bundle.mjs | $(NODE_MODULES)
 	node node_modules/typescript/bin/tsc --incremental --tsBuildInfoFile $@
+	node scripts/bundle.mjs
 	@touch $@
 
 .PHONY: lint

@@ -17,8 +17,9 @@ export interface StartReport {
 
 /** Starts a detached process that mounts and serves the volume; resolves when that serves, or with the reason why it does not. */
 export async function startInBackground(plan: MountPlan): Promise<StartReport> {
-  const main = fileURLToPath(new URL('./main.js', import.meta.url));
-  const child = spawn(process.execPath, [main, JSON.stringify(plan)], {
+  // Compiled, this file is dist/src/daemon/background.js.
+  const launch = fileURLToPath(new URL('../../../bin/launch.cjs', import.meta.url));
+  const child = spawn(process.execPath, [launch, 'nvmfs', 'src/daemon/main.js', JSON.stringify(plan)], {
     detached: true,
     cwd: '/',
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],

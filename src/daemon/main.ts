@@ -14,8 +14,13 @@ function report(said: StartReport): void {
   closeSync(REPORT_FD);
 }
 
-async function main(): Promise<number> {
-  const plan = JSON.parse(process.argv[2] ?? 'null') as MountPlan;
+/** `args`: the plan as JSON. Ends the process: nothing that a transport left running keeps it. */
+export async function main(args: readonly string[]): Promise<never> {
+  process.exit(await serve(args));
+}
+
+async function serve(args: readonly string[]): Promise<number> {
+  const plan = JSON.parse(args[0] ?? 'null') as MountPlan;
   const syslog = makeLog({ target: 'syslog', debug: plan.options.debug });
   const warnings: string[] = [];
   let mounted = false;
@@ -36,5 +41,3 @@ async function main(): Promise<number> {
     return EXIT_NOT_MOUNTED;
   }
 }
-
-process.exit(await main());

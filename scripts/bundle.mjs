@@ -1,0 +1,37 @@
+// Bundles each command with its modules into one file, dist/bundle/MODULE.cjs: node starts one file in half the time it takes
+// for twenty. Packages stay where they are. bin/launch.cjs takes the bundle where there is one that is not older than the module.
+import { readFile } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const dist = resolve(dirname(fileURLToPath(import.meta.url)), '../dist');
+const modules = ['mkfs/cli', 'src/cli/nvmfs', 'src/cli/fsck', 'src/cli/mount-helper', 'src/daemon/main'];
+
+/** In a bundle, `import.meta.url` of a module stays what it was: modules look for their package with it. */
+const keepModuleUrls = {
+  name: 'keep module URLs',
+  setup({ onLoad }) {
+    onLoad({ filter: /\.js$/ }, async ({ path }) => {
+      const code = await readFile(path, 'utf8');
+      return { contents: code.replaceAll('import.meta.url', `moduleUrl(${JSON.stringify(relative(dist, path))})`) };
+    });
+  },
+};
+
+for (const module of modules) {
+  const outfile = join(dist, 'bundle', `${module}.cjs`);
+  const toDist = relative(dirname(outfile), dist);
+  await build({
+    entryPoints: [join(dist, `${module}.js`)],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    packages: 'external',
+    plugins: [keepModuleUrls],
+    banner: { js: `const moduleUrl = (path) => require('node:url').pathToFileURL(require('node:path').join(__dirname, ${JSON.stringify(toDist)}, path)).href;` },
+    logLevel: 'warning',
+  });
+}
