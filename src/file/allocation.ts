@@ -28,18 +28,18 @@ export class FileAllocation {
     private readonly content: FileContent,
   ) {}
 
-  /** EINVAL, EFBIG or EOPNOTSUPP for what fallocate(2) does not allow or this filesystem can't do. */
+  /** EINVAL or EOPNOTSUPP for what fallocate(2) does not allow or this filesystem can't do. */
   check(mode: number, offset: number, length: number): void {
     if (!(offset >= 0) || !(length > 0)) fail('EINVAL', 'fallocate wants an offset ≥ 0 and a length > 0');
     if (!isKnownMode(mode)) fail('EOPNOTSUPP', `fallocate mode ${String(mode)} is not supported`);
-    if (!(offset + length <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
   }
 
   /**
    * Allocates [offset, offset + length), makes it a hole, or makes it read as zero bytes, as `mode` says; outside a transaction.
-   * ENOSPC before anything was changed.
+   * `check` has passed. EFBIG; ENOSPC before anything was changed.
    */
   run(ino: Ino, mode: number, offset: number, length: number): void {
+    if (!(offset + length <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
     const operation = { ino, mode, offset, end: offset + length };
     // A hole in the middle of an extent adds one: from the reserve, so that a full volume can be emptied.
     if ((mode & AllocateMode.punchHole) === 0) {
@@ -64,6 +64,7 @@ export class FileAllocation {
       const type = this.core.journal.view.getUint16(record + Inode.mode, true) & FileType.mask;
       if (type !== FileType.regular) fail('EIO', 'not a regular file');
       this.check(mode, offset, end - offset);
+      if (!(end <= FILE_SIZE_MAX)) fail('EIO', 'its range ends beyond 2^53 - 1');
       this.setRange(operation);
       this.finish(operation, this.first);
     } catch (error) {

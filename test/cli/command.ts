@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cleanCommand, cleanEnvironment } from '../helpers/environment.js';
 
 /** Top of the checkout; compiled, this file is dist/test/cli/command.js. */
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -14,21 +15,15 @@ export interface Finished {
 }
 
 /** Runs a program in the top of the checkout and waits for its end, 120 s at most. */
-export function run(program: string, args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Finished {
-  const { status, stdout, stderr, error } = spawnSync(program, args, {
+export function run(program: string, args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Finished {
+  const { status, stdout, stderr, error } = spawnSync(...cleanCommand(program, args, options.env?.['NODE_OPTIONS']), {
     cwd: options.cwd ?? ROOT,
-    env: { ...cleanEnvironment(), ...options.env },
+    env: cleanEnvironment(options.env),
     encoding: 'utf8',
     timeout: 120_000,
   });
   if (error !== undefined) throw error;
   return { exitCode: status, stdout, stderr };
-}
-
-/** Without the hooks that the test runner sets for every node process below it: they would slow our commands down. */
-function cleanEnvironment(): NodeJS.ProcessEnv {
-  const entries = Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !/^_?TAP/.test(name));
-  return Object.fromEntries(entries);
 }
 
 /** Runs one of our own commands, such as `mkfs.nvmfs`. */

@@ -2,6 +2,7 @@
  * Runs programs for tests: with a time limit, in a clean environment, and with their output in the
  * message when they fail. Nothing here may block the event loop while a program uses the mount.
  */
+import { cleanCommand, cleanEnvironment } from './environment.js';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, openSync, closeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -55,36 +56,18 @@ export function programPath(name: string): string {
   return join(projectRoot, 'test/mount/programs', name);
 }
 
-/** The environment for programs: the test runner's own hooks must not run inside the daemon and the tools. */
-export function cleanEnvironment(extra: Record<string, string> = {}): Record<string, string> {
-  const environment: Record<string, string> = {};
-  for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined && !name.startsWith('TAP') && !name.startsWith('_TAP') && name !== 'NODE_OPTIONS' && name !== 'NODE_V8_COVERAGE') {
-      environment[name] = value;
-    }
-  }
-  return {
-    ...environment,
-    LC_ALL: 'C.UTF-8',
-    PYTHONDONTWRITEBYTECODE: '1',
-    PYTHONFAULTHANDLER: '1',
-    PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
-    ...extra,
-  };
-}
-
 /** What a reader of a failure needs: the command, how it ended and what it said. */
 export function describeRun(command: string, args: readonly string[], result: RunResult): string {
   const tail = (text: string): string => (text.length > 4000 ? `…${text.slice(-4000)}` : text);
   return `${[command, ...args].join(' ')}: exit ${String(result.status)} after ${String(result.elapsed)} ms\n--- stdout\n${tail(result.stdout)}\n--- stderr\n${tail(result.stderr)}`;
 }
 
-/** Runs a program to its end and returns how it ended, whatever that is. Throws only when it can't be started or is too slow. */
+/** Runs a program to its end and returns how it ended, whatever that is (127: there is no such program). Throws only when it is too slow. */
 export function tryRun(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const started = Date.now();
   const timeout = options.timeout ?? timeoutDefault;
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
+    const child = spawn(...cleanCommand(command, args), {
       cwd: options.cwd ?? '/',
       env: cleanEnvironment(options.env),
       stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
@@ -167,7 +150,7 @@ export interface BackgroundProgram {
 /** Starts a program that runs beside the test; its output goes to the file `log`. */
 export function start(command: string, args: readonly string[], log: string, options: RunOptions = {}): BackgroundProgram {
   const out = openSync(log, 'a');
-  const child = spawn(command, args, { cwd: options.cwd ?? '/', env: cleanEnvironment(options.env), stdio: ['ignore', out, out], detached: true });
+  const child = spawn(...cleanCommand(command, args), { cwd: options.cwd ?? '/', env: cleanEnvironment(options.env), stdio: ['ignore', out, out], detached: true });
   closeSync(out);
   const pid = child.pid;
   if (pid === undefined) throw new Error(`can't start ${command}`);

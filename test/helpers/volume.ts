@@ -7,7 +7,8 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, existsSync, statSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Asserts, type RunResult, cleanEnvironment, describeRun, projectRoot, run, sleep, start, tryRun, waitFor } from './run.js';
+import { cleanEnvironment } from './environment.js';
+import { type Asserts, type RunResult, describeRun, projectRoot, run, sleep, start, tryRun, waitFor } from './run.js';
 
 /** Where the image lies: decides the durability domain and how the daemon reaches it. */
 export type Medium = 'memory' | 'file' | 'loop';
