@@ -75,8 +75,9 @@ std::unique_ptr<Image> Image::open(const OpenOptions& options, SystemError& erro
   image->window_size_ = options.window_size;
   image->window_shift_ = static_cast<unsigned>(__builtin_ctzll(options.window_size));
   image->window_limit_ = options.window_limit;
-  if (!image->open_descriptor(options, error)) return nullptr;
-  const bool usable = image->take_lock(options.lock, error) && image->find_size(options, error) &&
+  const bool adopted = options.descriptor >= 0;
+  if (!(adopted ? image->adopt_descriptor(options, error) : image->open_descriptor(options, error))) return nullptr;
+  const bool usable = (adopted || image->take_lock(options.lock, error)) && image->find_size(options, error) &&
                       image->allocate_tables(error);
   if (!usable) {
     // What this call created and could not finish is nobody's.
@@ -85,6 +86,16 @@ std::unique_ptr<Image> Image::open(const OpenOptions& options, SystemError& erro
   }
   image->detect_domain(options.domain);
   return image;
+}
+
+int Image::lock_descriptor(const OpenOptions& options, SystemError& error) {
+  Image image;
+  image.path_ = options.path;
+  image.read_only_ = true;  // there is nothing to write back
+  if (!image.open_descriptor(options, error) || !image.take_lock(options.lock, error)) return -1;
+  const int fd = image.fd_;
+  image.fd_ = -1;
+  return fd;
 }
 
 Image::~Image() {
@@ -130,6 +141,22 @@ bool Image::open_descriptor(const OpenOptions& options, SystemError& error) {
     return false;
   }
   return true;
+}
+
+// A copy of its own: closing it leaves the lock to the others.
+bool Image::adopt_descriptor(const OpenOptions& options, SystemError& error) {
+  struct stat status;
+  fd_ = fcntl(options.descriptor, F_DUPFD_CLOEXEC, 3);
+  if (fd_ < 0 || fstat(fd_, &status) != 0) {
+    error = system_error(errno, "cannot use the inherited descriptor of " + options.path);
+    return false;
+  }
+  kind_ = S_ISREG(status.st_mode)   ? ImageKind::kRegular
+          : S_ISBLK(status.st_mode) ? ImageKind::kBlock
+                                    : ImageKind::kDax;
+  if (kind_ != ImageKind::kDax || dax_device_size(status.st_rdev, &size_)) return true;
+  error = {EINVAL, "cannot open " + options.path + ": neither a regular file nor a block device nor a DAX device"};
+  return false;
 }
 
 bool Image::take_lock(Lock lock, SystemError& error) {

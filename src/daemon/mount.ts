@@ -5,7 +5,7 @@ import { openImage } from '../pmem/open.js';
 import { startInBackground } from './background.js';
 import { makeLog } from './log.js';
 import { parseOptions, type ParsedOptions } from './options.js';
-import type { MountPlan } from './serve.js';
+import type { MountPlan } from './plan.js';
 
 /** Exit codes of mount(8). */
 const EXIT_USAGE = 1;

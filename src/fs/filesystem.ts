@@ -1,4 +1,4 @@
-import { fail } from '../base/errno.js';
+import { FsError, fail } from '../base/errno.js';
 import { asByteAddr, type Ino } from '../base/units.js';
 import { Directories, type HashFunction } from '../dir/directory.js';
 import { FileAllocation } from '../file/allocation.js';
@@ -6,9 +6,10 @@ import { FileContent } from '../file/content.js';
 import { describeRange, seekContent } from '../file/reading.js';
 import { stampAccess, stampChange } from '../file/times.js';
 import { BLOCK_SIZE, FileType, INODES_PER_BLOCK, Inode, NAME_MAX } from '../format/layout.js';
-import { getI64 } from '../format/numbers.js';
+import { getI64, getU64 } from '../format/numbers.js';
 import type { Core } from '../space/core.js';
 import { applyChange, needsResize } from './attributes.js';
+import type { KeptTimes } from './kept-times.js';
 import { Names } from './names.js';
 import type { FileSystemOperations } from './operations.js';
 import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
@@ -39,6 +40,10 @@ export interface FileSystemOptions {
   /** Keep access times as `relatime` does; without it reading leaves them alone. */
   accessTimes: boolean;
   log: (message: string) => void;
+  /** Holds that a former server of this mount left; default: none. */
+  references?: References | undefined;
+  /** Where pending timestamps are kept for a server that takes over; default: nowhere. */
+  times?: KeptTimes | undefined;
   /** For tests that make names collide. */
   hash?: HashFunction | undefined;
 }
@@ -52,7 +57,7 @@ export class FileSystem implements FileSystemOperations {
   private readonly content: FileContent;
   private readonly allocation: FileAllocation;
   private readonly names: Names;
-  private readonly references = new References();
+  private readonly references: References;
   private readonly reclaim: Reclaim;
   /** Inodes without a name that are held. */
   private readonly unlinked = new Set<Ino>();
@@ -66,6 +71,7 @@ export class FileSystem implements FileSystemOperations {
     private readonly core: Core,
     private readonly options: FileSystemOptions,
   ) {
+    this.references = options.references ?? new References();
     this.directories = new Directories(core.journal, core.allocator, core.geometry.hashSeed, options.hash);
     this.content = new FileContent(core);
     this.allocation = new FileAllocation(core, this.content);
@@ -75,7 +81,11 @@ export class FileSystem implements FileSystemOperations {
       this.reclaim.finishAll();
     };
     this.allocation.resume(options.log);
-    if (!options.readOnly) this.reclaim.adopt();
+    if (!options.readOnly) {
+      this.adoptTimes();
+      this.adoptUnlinked();
+      this.reclaim.adopt();
+    }
   }
 
   // ---- looking -----------------------------------------------------------------------------------
@@ -390,6 +400,7 @@ export class FileSystem implements FileSystemOperations {
   private notePendingChange(ino: Ino): void {
     const record = this.core.inodes.editPending(ino);
     stampChange(this.view, record, this.core.clock, true);
+    this.options.times?.note(ino, this.view, record);
     if (this.core.journal.pendingFull) this.core.journal.flushPending();
   }
 
@@ -406,8 +417,38 @@ export class FileSystem implements FileSystemOperations {
       this.core.clock.now();
       if (this.core.clock.seconds - access < DAY_SECONDS) return;
     }
-    stampAccess(view, this.core.inodes.editPending(ino), this.core.clock);
+    const pending = this.core.inodes.editPending(ino);
+    stampAccess(view, pending, this.core.clock);
+    this.options.times?.note(ino, view, pending);
     if (this.core.journal.pendingFull) this.core.journal.flushPending();
+  }
+
+  /** Timestamps that a former server of this mount had shown and not written yet. */
+  private adoptTimes(): void {
+    const { times } = this.options;
+    if (times === undefined) return;
+    const { journal, inodes } = this.core;
+    journal.onTimesWritten = (base) => {
+      times.written(getU64(this.view, base + Inode.ino) as Ino);
+    };
+    for (const ino of times.left()) {
+      journal.cache.beginOperation();
+      try {
+        times.apply(ino, this.view, inodes.editPending(ino));
+      } catch (error) {
+        if (!(error instanceof FsError)) throw error;
+        times.forget(ino);
+      }
+    }
+  }
+
+  /** Inodes without a name that a former server's users still hold. */
+  private adoptUnlinked(): void {
+    for (const ino of this.core.orphans.list()) {
+      if (this.references.get(ino) === 0) continue;
+      this.begin();
+      if (linksOf(this.view, this.core.inodes.get(ino)) === 0) this.unlinked.add(ino);
+    }
   }
 
   /** Copies a range of a file into DRAM; returns how many bytes there were. */

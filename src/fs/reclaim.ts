@@ -2,6 +2,7 @@ import { FsError, fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import { BLOCK_SIZE, FileType, Inode } from '../format/layout.js';
 import type { FileContent } from '../file/content.js';
+import { NO_REQUEST } from '../journal/log.js';
 import type { Core } from '../space/core.js';
 import { linksOf, sizeOf, typeOf } from './records.js';
 import type { References } from './references.js';
@@ -77,7 +78,7 @@ export class Reclaim {
     const { core } = this;
     core.journal.cache.beginOperation();
     core.orphans.prepare();
-    core.journal.begin();
+    core.journal.begin(NO_REQUEST);
     try {
       const done = this.work(ino);
       core.journal.commit();

@@ -4,12 +4,15 @@ import type { HashFunction } from '../dir/directory.js';
 import { BLOCK_SIZE, ROOT_INO } from '../format/layout.js';
 import { featureNames, KNOWN_READ_ONLY_COMPAT, readSuperblock } from '../format/superblock.js';
 import { recoverJournal } from '../journal/recovery.js';
+import { type CommittedRequest, findRequest } from '../journal/requests.js';
 import { OverlayPmem } from '../pmem/overlay.js';
 import type { Pmem } from '../pmem/pmem.js';
 import { Core } from '../space/core.js';
 import { asByteAddr, type Ino } from '../base/units.js';
 import { FileSystem } from './filesystem.js';
+import type { KeptTimes } from './kept-times.js';
 import type { FileSystemOperations } from './operations.js';
+import type { References } from './references.js';
 
 /** Where messages about the volume go. */
 export type VolumeLog = (level: 'error' | 'warning' | 'info' | 'debug', message: string) => void;
@@ -22,8 +25,21 @@ export interface VolumeOptions {
   log?: VolumeLog;
   /** Keep access times as `relatime` does. Default: reading leaves them alone. */
   accessTimes?: boolean;
+  /** What former servers of the same mount left for this one; default: there was none. */
+  kept?: KeptState;
   /** Hash of names; only for tests that make names collide. */
   hash?: HashFunction;
+}
+
+/** What outlives a server of a mount (see Segment). */
+export interface KeptState {
+  readonly references: References;
+  readonly times: KeptTimes;
+  /**
+   * Called when the journal is recovered and nothing has been written since: `nextSequence` is that of the next transaction,
+   * `find` looks for a request among the last ones.
+   */
+  recovered(nextSequence: number, find: (idLow: number, idHigh: number, since: number) => CommittedRequest | undefined): void;
 }
 
 const CACHE_BYTES = 16 * 1024 * 1024;
@@ -48,6 +64,8 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
   if (!readOnly) pmem.back(asByteAddr(0), geometry.groupStart * BLOCK_SIZE);
   const recovery = recoverJournal(medium, geometry);
   if (recovery.changed) log('info', `journal recovered: transaction ${String(recovery.position.sequence - 1)} is the last one`);
+  const { kept } = options;
+  kept?.recovered(recovery.position.sequence, (idLow, idHigh, since) => findRequest(medium, geometry, recovery.position, { idLow, idHigh, since }));
   const cacheBlocks = Math.floor(Math.max(options.cacheBytes ?? CACHE_BYTES, CACHE_BYTES_MIN) / BLOCK_SIZE);
   const core = new Core(medium, geometry, options.clock ?? new SystemClock(), recovery.position, cacheBlocks);
   core.groups.onDamage = core.orphans.onDamage = (message) => {
@@ -58,6 +76,8 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
     readOnly,
     accessTimes: options.accessTimes === true,
     hash: options.hash,
+    references: kept?.references,
+    times: kept?.times,
     log: (message) => {
       log('error', message);
     },

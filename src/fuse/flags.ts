@@ -19,6 +19,8 @@ export const InitFlag = {
 /** INIT, second word (bits 32 to 63 of the protocol's numbering). */
 export const InitFlag2 = {
   DIRECT_IO_ALLOW_MMAP: 1 << (36 - 32),
+  /** The kernel sends requests again when it is asked to (Notify.RESEND); from Linux 6.9. */
+  HAS_RESEND: 1 << (39 - 32),
 } as const;
 
 export const OpenReply = {

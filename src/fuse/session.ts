@@ -7,14 +7,12 @@ import { DirentSink } from './dirent-sink.js';
 import { OpenReply, SET_ID_BITS } from './flags.js';
 import { handlers } from './handlers/table.js';
 import type { LogFunction } from './log.js';
-import { MAX_IO_BYTES, type NegotiatedProtocol } from './negotiation.js';
+import type { NegotiatedProtocol } from './negotiation.js';
 import { opcodeName } from './opcodes.js';
-import { IN_HEADER_SIZE, PAGE_BYTES, WRITE_IN_SIZE } from './protocol.js';
 import { Replies } from './replies.js';
 import { Request } from './request.js';
-
-/** What the kernel demands of a receive buffer: the largest WRITE with its headers; and room for two longest names. */
-export const RECEIVE_BYTES = MAX_IO_BYTES + PAGE_BYTES + IN_HEADER_SIZE + WRITE_IN_SIZE;
+import { RESENT, SharedState } from './shared-state.js';
+import { answerResent } from './takeover.js';
 
 /**
  * A READ of 1 MiB touches at most 257 blocks, each at worst an extent of its own. A reply cut short would be taken for
@@ -30,8 +28,8 @@ export interface SessionOptions {
   readonly directIo: boolean;
   readonly debug: boolean;
   readonly log: LogFunction;
-  /** From an earlier server of the same mount; INIT is expected otherwise. */
-  readonly protocol?: NegotiatedProtocol;
+  /** Of the mount, with what former servers left there; default: memory of its own. INIT is expected if that was not served yet. */
+  readonly shared?: SharedState;
 }
 
 /** Serves one kind of request; throws FsError for the errno to answer. */
@@ -44,9 +42,10 @@ export type Handler = (session: Session) => void;
  * Lookup counts are the filesystem's holds: every entry given out is one, FORGET takes them back.
  */
 export class Session {
+  readonly shared: SharedState;
   /** Requests are received into this. */
-  readonly buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
-  readonly request = new Request(this.buffer);
+  readonly buffer: Buffer;
+  readonly request: Request;
   readonly replies: Replies;
   readonly name = new Name();
   readonly otherName = new Name();
@@ -57,7 +56,6 @@ export class Session {
   readonly statistics = new Statistics();
   /** FOPEN bits for files. */
   readonly openFlags: number;
-  protocol: NegotiatedProtocol | null;
   /** Timestamps may be pending: flushTimes is due within a second. */
   timesDue = false;
   /** Something may have been freed: backgroundStep has to be asked. */
@@ -71,10 +69,12 @@ export class Session {
     channel: Channel,
     options: SessionOptions,
   ) {
+    this.shared = options.shared ?? new SharedState();
+    this.buffer = this.shared.buffer;
+    this.request = new Request(this.buffer);
     this.replies = new Replies(channel);
     this.entries = new DirentSink(this.replies);
     this.openFlags = options.directIo ? OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES : OpenReply.KEEP_CACHE;
-    this.protocol = options.protocol ?? null;
     this.log = options.log;
     this.debug = options.debug;
   }
@@ -86,16 +86,17 @@ export class Session {
       request.decode(length);
       this.replies.begin(request.uniqueLow, request.uniqueHigh);
       if (this.debug) this.trace();
-      const handler = handlers[request.opcode];
-      if (handler === undefined) {
-        this.replies.error(Errno.ENOSYS);
-      } else {
-        this.fs.setRequest(request.uniqueLow, request.uniqueHigh, request.opcode);
-        handler(this);
-      }
+      // Two comparisons for the one request in millions that comes a second time.
+      if (request.uniqueHigh < RESENT || !answerResent(this)) this.serve();
     } catch (error) {
       this.fail(error);
     }
+    this.shared.requestDone();
+  }
+
+  /** What was agreed upon at INIT, null before. */
+  get protocol(): NegotiatedProtocol | null {
+    return this.shared.protocol;
   }
 
   /**
@@ -134,6 +135,17 @@ export class Session {
     if (this.reported.size >= REPORTED_KINDS_MAX) this.reported.clear();
     this.reported.add(kind);
     this.log('error', message);
+  }
+
+  private serve(): void {
+    const { request } = this;
+    const handler = handlers[request.opcode];
+    if (handler === undefined) {
+      this.replies.error(Errno.ENOSYS);
+      return;
+    }
+    this.fs.setRequest(request.uniqueLow, (request.uniqueHigh & ~RESENT) >>> 0, request.opcode);
+    handler(this);
   }
 
   private fail(error: unknown): void {

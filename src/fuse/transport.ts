@@ -5,16 +5,6 @@
  * after `serve` has ended.
  */
 export interface Transport {
-  /** As in the mount option `transport=`. */
-  readonly name: 'devfuse' | 'fuse-native';
-
-  /**
-   * Attaches the volume to the directory. From then on the kernel may send requests, which wait until `serve` is called.
-   * Throws FsError with a message of one line: ENODEV (no /dev/fuse), EACCES or EPERM, ENOENT or ENOTDIR (mount
-   * point), EBUSY, EOPNOTSUPP (a part is not installed).
-   */
-  mount(): Promise<void>;
-
   /**
    * Serves requests until the filesystem is no longer mounted or `stop` is called; resolves with the reason.
    * Rejects when the transport itself fails; a failed request is not a failure of the transport.
@@ -29,6 +19,16 @@ export interface Transport {
    * still mounted, those who use it get ENOTCONN from now on. May be called at any time, and twice.
    */
   close(): void;
+}
+
+/** A transport that mounts by itself; with `devfuse` that is the supervisor's. */
+export interface MountingTransport extends Transport {
+  /**
+   * Attaches the volume to the directory. From then on the kernel may send requests, which wait until `serve` is called.
+   * Throws FsError with a message of one line: ENODEV (no /dev/fuse), EACCES or EPERM, ENOENT or ENOTDIR (mount
+   * point), EBUSY, EOPNOTSUPP (a part is not installed).
+   */
+  mount(): Promise<void>;
 }
 
 export type ServeEnd =

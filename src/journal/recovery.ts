@@ -20,7 +20,7 @@ import type { Pmem } from '../pmem/pmem.js';
 import type { LogPosition } from './log.js';
 
 /** A valid record on the medium. */
-interface FoundRecord {
+export interface FoundRecord {
   sequence: number;
   segment: number;
   offset: number;
@@ -155,7 +155,7 @@ function endsTooEarly(evidence: string, lastSequence: number): never {
 }
 
 /** The record at a place of a segment, undefined unless everything about it is right. */
-function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
+export function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
   if (offset + RECORD_HEADER_SIZE > segmentBytes) return undefined;
   const address = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset;
@@ -255,7 +255,7 @@ function applyRecord(pmem: Pmem, record: FoundRecord): void {
   });
 }
 
-function viewOf(bytes: Uint8Array): DataView {
+export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 

@@ -8,7 +8,7 @@ import type { Session } from '../session.js';
 export function init(session: Session): void {
   const protocol = negotiate(session.request);
   // A kernel with a newer major version reads ours from the answer and asks again.
-  if (session.request.u32(InitIn.major) === PROTOCOL_MAJOR) session.protocol = protocol;
+  if (session.request.u32(InitIn.major) === PROTOCOL_MAJOR) session.shared.protocol = protocol;
   session.replies.init(protocol);
 }
 
