@@ -140,7 +140,7 @@ const goldenPath = join(projectRoot, `test/golden/version-${String(layout.FORMAT
 /** A volume made with nothing left to chance, as the bytes of its blocks that are not zero: number, then contents. */
 function goldenVolume(): Uint8Array {
   const pmem = new SimulatedPmem(SIZE);
-  makeVolume(pmem, { label: 'golden', uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5 });
+  makeVolume(pmem, { label: 'golden', uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5, readOnlyFeatures: 0 });
   const clock = new ManualClock(1_700_000_001, 6);
   const fs = openVolume(pmem, { clock });
   const caller = Object.assign(new Caller(), { uid: 1000, gid: 100 });
