@@ -64,6 +64,16 @@ export const FINDING_KINDS = [
   'symlink-body',
   'symlink-target',
   'root-directory',
+  // extended attributes
+  'xattr-block-damaged',
+  'xattr-count',
+  'xattr-item',
+  'xattr-name',
+  'xattr-hash',
+  'xattr-duplicate',
+  'xattr-value',
+  'xattr-value-damaged',
+  'xattr-acl',
   // directories and links
   'dentry-hash',
   'dentry-name',

@@ -14,6 +14,7 @@ import {
   MIN_GROUP_BLOCKS,
   MIN_VOLUME_BLOCKS,
   PRIMARY_SUPERBLOCK,
+  ReadOnlyFeature,
   STATE_BLOCK,
   Superblock,
   SUPERBLOCK_SIGNATURE,
@@ -45,7 +46,7 @@ export interface Geometry {
 
 /** Feature bits this program knows. Others of these classes are refused (incompat) or allow only reading (readOnlyCompat). */
 export const KNOWN_INCOMPAT = 0;
-export const KNOWN_READ_ONLY_COMPAT = 0;
+export const KNOWN_READ_ONLY_COMPAT = ReadOnlyFeature.xattrs;
 
 /** Result of reading the superblocks of a medium. */
 export interface SuperblockReading {

@@ -13,12 +13,14 @@ import type { KeptTimes } from './kept-times.js';
 import { Names } from './names.js';
 import type { FileSystemOperations } from './operations.js';
 import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
-import { decodeAttributes, linksOf, requireDirectory, requireRegular, sizeOf, typeOf } from './records.js';
+import { decodeAttributes, isDirectory, linksOf, requireDirectory, requireRegular, sizeOf, typeOf } from './records.js';
 import { References } from './references.js';
+import { Xattrs } from './xattrs.js';
 import {
   type AttributeChange,
   type Attributes,
   type Caller,
+  Change,
   type EntrySink,
   type Name,
   Ranges,
@@ -34,6 +36,8 @@ const DIRECTORY_TYPE = FileType.directory >>> 12;
 const STATISTICS_STEPS_MAX = 2000;
 const COPY_BYTES = 1024 * 1024;
 const DAY_SECONDS = 86400;
+/** Changes of a file with which its capabilities go. */
+const TAKES_CAPABILITY = Change.size | Change.uid | Change.gid | Change.killPrivileges;
 
 export interface FileSystemOptions {
   readOnly: boolean;
@@ -57,6 +61,7 @@ export class FileSystem implements FileSystemOperations {
   private readonly content: FileContent;
   private readonly allocation: FileAllocation;
   private readonly names: Names;
+  private readonly xattrs: Xattrs;
   private readonly references: References;
   private readonly reclaim: Reclaim;
   /** Inodes without a name that are held. */
@@ -75,8 +80,9 @@ export class FileSystem implements FileSystemOperations {
     this.directories = new Directories(core.journal, core.allocator, core.geometry.hashSeed, options.hash);
     this.content = new FileContent(core);
     this.allocation = new FileAllocation(core, this.content);
-    this.names = new Names(core, this.directories, this.content);
-    this.reclaim = new Reclaim(core, this.content, this.references, options.log);
+    this.xattrs = new Xattrs(core, options.hash);
+    this.names = new Names(core, this.directories, this.content, this.xattrs);
+    this.reclaim = new Reclaim(core, this.content, this.xattrs, this.references, options.log);
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };
@@ -149,7 +155,7 @@ export class FileSystem implements FileSystemOperations {
 
   makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino {
     this.beginChange();
-    this.names.checkNew(parent, name, this.core.inodes.blocksToAllocate());
+    this.names.checkNew(parent, name, this.core.inodes.blocksToAllocate() + this.names.blocksToInherit(parent));
     this.core.journal.begin();
     try {
       const ino = this.names.make(parent, name, mode, caller, rdevMajor, rdevMinor);
@@ -177,7 +183,7 @@ export class FileSystem implements FileSystemOperations {
   makeTemporary(parent: Ino, mode: number, caller: Caller): Ino {
     this.beginChange();
     this.names.checkTemporary(parent);
-    this.core.allocator.require(this.core.inodes.blocksToAllocate());
+    this.core.allocator.require(this.core.inodes.blocksToAllocate() + this.names.blocksToInherit(parent));
     this.core.journal.begin();
     try {
       const ino = this.names.makeTemporary(parent, mode, caller);
@@ -248,6 +254,8 @@ export class FileSystem implements FileSystemOperations {
       const record = this.core.inodes.edit(ino);
       const rest = needsResize(change) && this.content.resize(record, ino, change.size);
       applyChange(this.view, record, change, this.core.clock);
+      if ((change.mask & Change.mode) !== 0) this.xattrs.modeChanged(record);
+      if ((change.mask & TAKES_CAPABILITY) !== 0 && !isDirectory(this.view, record)) this.xattrs.removeCapability(record);
       if (rest && !this.core.orphans.has(ino)) this.core.orphans.add(ino);
       this.commit(0);
       if (rest) this.reclaim.add(ino);
@@ -269,6 +277,7 @@ export class FileSystem implements FileSystemOperations {
     requireRegular(this.view, this.core.inodes.get(ino));
     if (length === 0) return 0;
     this.reclaim.finish(ino);
+    this.dropCapability(ino);
     if (!this.content.write(ino, offset, source, sourceOffset, length)) this.notePendingChange(ino);
     return length;
   }
@@ -286,6 +295,7 @@ export class FileSystem implements FileSystemOperations {
     if (typeOf(this.view, record) === FileType.directory) fail('EISDIR', 'is a directory');
     if (typeOf(this.view, record) !== FileType.regular) fail('ENODEV', 'not a regular file');
     this.reclaim.finish(ino);
+    this.dropCapability(ino);
     this.allocation.run(ino, mode, offset, length);
   }
 
@@ -315,6 +325,41 @@ export class FileSystem implements FileSystemOperations {
     if (!this.options.readOnly && this.core.inodes.hasPendingTimes(ino)) this.core.journal.flushPending();
     // Every acknowledged change is durable already; this makes the last transaction's blocks so in place.
     if (!this.options.readOnly) this.core.pmem.fence();
+  }
+
+  // ---- extended attributes -------------------------------------------------------------------------
+
+  setXattr(ino: Ino, name: Name, value: Uint8Array, valueOffset: number, length: number, flags: number): void {
+    this.beginChange();
+    if (!this.xattrs.prepareSet(ino, name, value, valueOffset, length, flags)) return;
+    this.core.journal.begin();
+    try {
+      this.xattrs.set(ino, name, value, valueOffset, length, flags);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  getXattr(ino: Ino, name: Name, bytes: Uint8Array, offset: number, size: number): number {
+    this.begin();
+    return this.xattrs.get(ino, name, bytes, offset, size);
+  }
+
+  listXattr(ino: Ino, bytes: Uint8Array, offset: number, size: number): number {
+    this.begin();
+    return this.xattrs.list(ino, bytes, offset, size);
+  }
+
+  removeXattr(ino: Ino, name: Name): void {
+    this.beginChange();
+    this.core.journal.begin();
+    try {
+      this.xattrs.remove(ino, name);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
   }
 
   // ---- life of inodes ------------------------------------------------------------------------------
@@ -388,6 +433,20 @@ export class FileSystem implements FileSystemOperations {
     // What follows a commit, the first step of freeing, is no longer part of the transaction.
     if (this.core.journal.inTransaction) this.core.journal.abort();
     throw error;
+  }
+
+  /** Whoever changes a program takes its capabilities, before he does. */
+  private dropCapability(ino: Ino): void {
+    if (!this.xattrs.hasCapability(this.core.inodes.get(ino))) return;
+    this.core.journal.begin();
+    try {
+      const record = this.core.inodes.edit(ino);
+      this.xattrs.removeCapability(record);
+      stampChange(this.view, record, this.core.clock, false);
+      this.core.journal.commit();
+    } catch (error) {
+      this.abort(error);
+    }
   }
 
   private checkResize(ino: Ino, size: number): void {

@@ -10,6 +10,7 @@ import { Tree } from '../tree/tree.js';
 import { INLINE_SYMLINK_MAX } from './reclaim.js';
 import { changeLinks, isDirectory, linksOf, modeOf, parentOf, requireDirectory, setDevice, stampNew, typeOf } from './records.js';
 import { type Caller, type Name, RenameFlag } from './types.js';
+import type { Xattrs } from './xattrs.js';
 
 const DOT = 0x2e;
 const PERMISSIONS = 0o7777;
@@ -27,6 +28,7 @@ export class Names {
     private readonly core: Core,
     private readonly directories: Directories,
     private readonly content: FileContent,
+    private readonly xattrs: Xattrs,
   ) {}
 
   /** The inode of a name, 0 if there is none. */
@@ -51,6 +53,11 @@ export class Names {
     }
     if (linksOf(this.view, record) === 0) fail('ENOENT', 'the directory was removed');
     this.core.allocator.require(extra + this.directories.nodesToInsert(record));
+  }
+
+  /** Blocks for the ACLs that a new inode in a directory inherits. */
+  blocksToInherit(parent: Ino): number {
+    return this.xattrs.blocksToInherit(this.core.inodes.get(parent));
   }
 
   make(parent: Ino, name: Name, mode: number, caller: Caller, major: number, minor: number): Ino {
@@ -223,7 +230,8 @@ export class Names {
     // A set-group-id directory hands its group down, and the bit to new directories (as Linux, mkdir(2)).
     const inherits = (modeOf(this.view, directory) & SET_GROUP_ID) !== 0;
     const type = mode & FileType.mask;
-    const bits = (mode & PERMISSIONS) | (inherits && type === FileType.directory ? SET_GROUP_ID : 0);
+    const granted = type === FileType.symlink ? mode : this.xattrs.inherit(directory, record, mode, caller.umask);
+    const bits = (granted & PERMISSIONS) | (inherits && type === FileType.directory ? SET_GROUP_ID : 0);
     this.view.setUint16(record + Inode.mode, type | bits, true);
     this.view.setUint32(record + Inode.uid, caller.uid, true);
     this.view.setUint32(record + Inode.gid, inherits ? this.view.getUint32(directory + Inode.gid, true) : caller.gid, true);

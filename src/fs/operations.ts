@@ -22,9 +22,10 @@ export interface FileSystemOperations {
   lookup(parent: Ino, name: Name): Ino | 0;
   /** ENOENT or ESTALE if there is no such inode. */
   getAttributes(ino: Ino, attributes: Attributes): void;
+  /** Capabilities go with a change of size or owner; an access ACL follows a change of mode. */
   setAttributes(ino: Ino, change: AttributeChange): void;
 
-  /** mknod, mkdir, create: `mode` with its type bits (umask applied already). EEXIST, ENOSPC, EMLINK … */
+  /** mknod, mkdir, create: `mode` with its type bits; the directory's default ACL, or else the caller's umask, reduces it. EEXIST, ENOSPC, EMLINK … */
   makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino;
   symlink(parent: Ino, name: Name, target: Name, caller: Caller): Ino;
   /** O_TMPFILE: a regular file without a name; it must be held by its creator, or it is gone. `link` gives it a name. */
@@ -51,6 +52,18 @@ export interface FileSystemOperations {
   copyRange(source: Ino, sourceOffset: number, target: Ino, targetOffset: number, length: number): number;
   /** fsync, fdatasync: makes pending timestamps durable, and what programs stored through mappings the daemon knows of. */
   sync(ino: Ino): void;
+
+  /**
+   * setxattr(2): `flags`: XattrFlag bits. Namespaces: user, trusted, security, and system.posix_acl_access and _default, whose values must be
+   * ACLs (EINVAL) and change the mode accordingly. EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, EPERM, EACCES, ERANGE (name), E2BIG (value).
+   */
+  setXattr(ino: Ino, name: Name, value: Uint8Array, valueOffset: number, length: number, flags: number): void;
+  /** Copies a value to bytes[offset …] and returns its length. `size`: room there, 0 to ask for the length only. ENODATA, ERANGE. */
+  getXattr(ino: Ino, name: Name, bytes: Uint8Array, offset: number, size: number): number;
+  /** As getXattr, the names of all attributes, each followed by a zero byte: at most 65536 bytes. */
+  listXattr(ino: Ino, bytes: Uint8Array, offset: number, size: number): number;
+  /** ENODATA, but not for an ACL: the result is the same. */
+  removeXattr(ino: Ino, name: Name): void;
 
   /** Entries after `cookie` (0: from the start, `.` and `..` first) until the sink is full or the end is reached. */
   readDirectory(ino: Ino, cookie: number, sink: EntrySink): void;

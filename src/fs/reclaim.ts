@@ -6,6 +6,7 @@ import { NO_REQUEST } from '../journal/log.js';
 import type { Core } from '../space/core.js';
 import { linksOf, sizeOf, typeOf } from './records.js';
 import type { References } from './references.js';
+import type { Xattrs } from './xattrs.js';
 
 /** Transactions of freeing that a mount waits for. */
 const ADOPT_STEPS = 256;
@@ -24,6 +25,7 @@ export class Reclaim {
   constructor(
     private readonly core: Core,
     private readonly content: FileContent,
+    private readonly xattrs: Xattrs,
     private readonly references: References,
     /** Told of inodes that can't be freed because they are damaged. */
     private readonly log: (message: string) => void,
@@ -104,6 +106,7 @@ export class Reclaim {
     const hasExtents = type === FileType.regular || (type === FileType.symlink && sizeOf(view, record) > INLINE_SYMLINK_MAX);
     if (hasExtents && !this.content.cut(record, ino, from)) return false;
     if (!named && held) return true;
+    if (!named && !this.xattrs.removeSome(record)) return false;
     core.orphans.remove(ino);
     if (!named) core.inodes.free(ino);
     return true;

@@ -27,6 +27,8 @@ export class Name {
 export class Caller {
   uid = 0;
   gid = 0;
+  /** Permission bits that what is created does not get, unless a default ACL decides; 0 where that was applied before. */
+  umask = 0;
 }
 
 /** What stat(2) shows of an inode; filled in by getAttributes, reused by its owner. */
@@ -67,7 +69,7 @@ export const Change = {
   atimeNow: 64,
   mtimeNow: 128,
   ctime: 256,
-  /** Clear set-user-id and set-group-id as a write by an ordinary user does. */
+  /** Clear set-user-id, and set-group-id of what its group may execute, as a write by an ordinary user does. */
   killPrivileges: 512,
 } as const;
 
@@ -123,5 +125,13 @@ export class Statistics {
 }
 
 export const RenameFlag = { noReplace: 1, exchange: 2 } as const;
+export const XattrFlag = {
+  /** EEXIST if the attribute exists. */
+  create: 1,
+  /** ENODATA if it does not. */
+  replace: 2,
+  /** An access ACL takes set-group-id along: set by one who is not in the group and may not keep it. */
+  killSetGroupId: 4,
+} as const;
 export { AllocateMode } from '../format/layout.js';
 export const SeekWhence = { data: 3, hole: 4 } as const;

@@ -6,12 +6,16 @@ export const InitFlag = {
   ATOMIC_O_TRUNC: 1 << 3,
   EXPORT_SUPPORT: 1 << 4,
   BIG_WRITES: 1 << 5,
+  DONT_MASK: 1 << 6,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
   ASYNC_DIO: 1 << 15,
   PARALLEL_DIROPS: 1 << 18,
+  POSIX_ACL: 1 << 20,
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
+  HANDLE_KILLPRIV_V2: 1 << 28,
+  SETXATTR_EXT: 1 << 29,
   /** The kernel sends, and takes, the second word. */
   INIT_EXT: 1 << 30,
 } as const;
@@ -52,6 +56,18 @@ export const WriteFlag = {
   CACHE: 1 << 0,
   /** The writer is no CAP_FSETID: set-user-id and set-group-id go. */
   KILL_SUIDGID: 1 << 2,
+} as const;
+
+/** fuse_open_in.open_flags, fuse_create_in.open_flags */
+export const OpenRequestFlag = {
+  /** With O_TRUNC: set-user-id and set-group-id go. */
+  KILL_SUIDGID: 1 << 0,
+} as const;
+
+/** fuse_setxattr_in.setxattr_flags */
+export const SetXattrFlag = {
+  /** Setting an access ACL clears set-group-id. */
+  ACL_KILL_SGID: 1 << 0,
 } as const;
 
 /** open(2), generic architecture (x86-64 and aarch64 agree on these). */

@@ -175,5 +175,14 @@ export const CopyFileRangeIn = {
 } as const;
 export const COPY_FILE_RANGE_IN_SIZE = 56;
 
+export const SetxattrIn = { size: 0, flags: 4, extraFlags: 8 } as const;
+/** Without SETXATTR_EXT. */
+export const SETXATTR_IN_SIZE_SHORT = 8;
+export const SETXATTR_IN_SIZE = 16;
+/** GETXATTR and LISTXATTR. */
+export const GetxattrIn = { size: 0 } as const;
+export const GETXATTR_IN_SIZE = 8;
+export const GETXATTR_OUT_SIZE = 8;
+
 export const NotifyInvalInode = { ino: 0, offset: 8, length: 16 } as const;
 export const NOTIFY_INVAL_INODE_SIZE = 24;

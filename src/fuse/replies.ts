@@ -10,6 +10,7 @@ import {
   AttrOut,
   ENTRY_OUT_SIZE,
   EntryOut,
+  GETXATTR_OUT_SIZE,
   InitOut,
   INIT_OUT_SIZE,
   NOTIFY_INVAL_INODE_SIZE,
@@ -131,6 +132,13 @@ export class Replies {
     this.view.setUint32(BODY + WriteOut.size, bytes, true);
     this.view.setUint32(BODY + 4, 0, true);
     return this.send(WRITE_OUT_SIZE);
+  }
+
+  /** GETXATTR and LISTXATTR that ask for the length only. */
+  xattrSize(bytes: number): number {
+    this.view.setUint32(BODY, bytes, true);
+    this.view.setUint32(BODY + 4, 0, true);
+    return this.send(GETXATTR_OUT_SIZE);
   }
 
   /** LSEEK: the offset; COPY_FILE_RANGE_64: the count. */

@@ -4,7 +4,7 @@ import type { FileSystemOperations } from '../fs/operations.js';
 import { AttributeChange, Attributes, Change, Name, Ranges, Statistics } from '../fs/types.js';
 import type { Channel } from './channel.js';
 import { DirentSink } from './dirent-sink.js';
-import { OpenReply, SET_ID_BITS } from './flags.js';
+import { InitFlag, OpenReply, OpenRequestFlag } from './flags.js';
 import { handlers } from './handlers/table.js';
 import type { LogFunction } from './log.js';
 import type { NegotiatedProtocol } from './negotiation.js';
@@ -19,6 +19,11 @@ import { answerResent } from './takeover.js';
  * the end of the file, so there must be room for all.
  */
 const RANGES_PER_READ = 512;
+
+const PERMISSION_BITS = 0o777;
+const SET_USER_ID = 0o4000;
+/** Without the right to execute, set-group-id means something else, and stays. */
+const SET_GROUP_ID_EXECUTE = 0o2010;
 
 /** Kinds of failures remembered so that each is reported once. */
 const REPORTED_KINDS_MAX = 256;
@@ -117,16 +122,52 @@ export class Session {
     this.replies.attributes(this.attributes);
   }
 
+  /** With DONT_MASK the umask that comes with a request is ours to apply: a default ACL takes its place. */
+  takeUmask(umask: number): void {
+    this.request.caller.umask = this.negotiated(InitFlag.DONT_MASK) ? umask & PERMISSION_BITS : 0;
+  }
+
   /**
-   * Takes set-user-id and set-group-id from a file that one without CAP_FSETID changes, where the kernel leaves that to
-   * us, and tells it that the mode is another now.
+   * Whether one who changes a file by a request that doesn't say so (FALLOCATE, COPY_FILE_RANGE; all of them from kernels without
+   * HANDLE_KILLPRIV_V2) takes set-user-id away. It is a matter of CAP_FSETID; root is who usually has it.
+   */
+  get callerLosesPrivileges(): boolean {
+    return this.request.caller.uid !== 0;
+  }
+
+  /**
+   * Takes set-user-id and set-group-id from a file that one without CAP_FSETID changes, and tells the kernel that the mode is another
+   * now: it takes only size and times for changed, and would go on running the file with the bits that it remembers.
    */
   killPrivileges(ino: Ino): void {
-    this.fs.getAttributes(ino, this.attributes);
-    if ((this.attributes.mode & SET_ID_BITS) === 0) return;
+    if (!this.hasPrivileges(ino)) return;
     this.change.mask = Change.killPrivileges;
     this.fs.setAttributes(ino, this.change);
     this.replies.attributesChanged(ino);
+  }
+
+  /** O_TRUNC; `openFlags`: of OPEN or CREATE. One transaction, with what it takes from the mode. */
+  truncate(ino: Ino, openFlags: number): void {
+    const { change } = this;
+    const told = this.negotiated(InitFlag.HANDLE_KILLPRIV_V2);
+    const kill = told ? (openFlags & OpenRequestFlag.KILL_SUIDGID) !== 0 : this.callerLosesPrivileges;
+    const loses = kill && this.hasPrivileges(ino);
+    change.mask = Change.size | (loses ? Change.killPrivileges : 0);
+    change.size = 0;
+    this.fs.setAttributes(ino, change);
+    this.workDue = true;
+    if (loses) this.replies.attributesChanged(ino);
+  }
+
+  /** Whether the file has bits that a change by an ordinary user takes away; its attributes are in `attributes` afterwards. */
+  private hasPrivileges(ino: Ino): boolean {
+    this.fs.getAttributes(ino, this.attributes);
+    const { mode } = this.attributes;
+    return (mode & SET_USER_ID) !== 0 || (mode & SET_GROUP_ID_EXECUTE) === SET_GROUP_ID_EXECUTE;
+  }
+
+  private negotiated(flag: number): boolean {
+    return this.protocol !== null && (this.protocol.flags & flag) !== 0;
   }
 
   /** Reports a failure that is ours or the medium's, once per kind. */

@@ -11,7 +11,9 @@ import {
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
   TREE_ROOT_SIZE,
+  TreeKind,
   TreeNode,
+  XATTR_ROOT_SIZE,
 } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
 import type { Blocks } from '../journal/blocks.js';
@@ -31,6 +33,14 @@ import {
 export const NODE_AREA_SIZE = BLOCK_SIZE - TREE_NODE_AREA;
 /** Bytes of the item area in a tree root of depth 0. */
 export const ROOT_AREA_SIZE = TREE_ROOT_SIZE - TREE_ROOT_AREA;
+/** The same for extended attributes: their tree root fills a block. */
+const XATTR_ROOT_AREA_SIZE = XATTR_ROOT_SIZE - TREE_ROOT_AREA;
+
+/** Bytes of the item area in the root of a tree of this kind. */
+export function rootAreaSizeOf(kind: number): number {
+  return kind === TreeKind.xattrs ? XATTR_ROOT_AREA_SIZE : ROOT_AREA_SIZE;
+}
+
 /** Payload of an item of an interior node: the number of the child's block. */
 export const CHILD_SIZE = 8;
 
@@ -41,10 +51,10 @@ export function initNode(view: DataView, base: number, level: number, kind: numb
   initArea(view, base + TREE_NODE_AREA, NODE_AREA_SIZE);
 }
 
-/** Makes an empty tree root at `root`. */
-export function initTreeRoot(view: DataView, bytes: Uint8Array, root: number): void {
-  bytes.fill(0, root, root + TREE_ROOT_SIZE);
-  initArea(view, root + TREE_ROOT_AREA, ROOT_AREA_SIZE);
+/** Makes an empty tree root at `root`; `areaSize`: of its item area, see {@link rootAreaSizeOf}. */
+export function initTreeRoot(view: DataView, bytes: Uint8Array, root: number, areaSize: number): void {
+  bytes.fill(0, root, root + TREE_ROOT_AREA + areaSize);
+  initArea(view, root + TREE_ROOT_AREA, areaSize);
 }
 
 /** Throws EIO. `block` 0 means the tree root inside the inode or the volume state. */

@@ -3,7 +3,7 @@ import { Magic, TREE_MAX_DEPTH, TREE_NODE_AREA, TREE_ROOT_AREA, TreeRoot } from 
 import { getU64 } from '../format/numbers.js';
 import type { Blocks } from '../journal/blocks.js';
 import { DAMAGED, countOf, floorIndex, keyAt, lengthAt, payloadAt } from './area.js';
-import { NODE_AREA_SIZE, ROOT_AREA_SIZE, checkArea, checkBlock, checkItem, childAt, damaged, readNode } from './node.js';
+import { NODE_AREA_SIZE, checkArea, checkBlock, checkItem, childAt, damaged, readNode, rootAreaSizeOf } from './node.js';
 
 /**
  * The way from a tree root to an item: a node and a position in it per level. Level 0 is the leaf; in a tree
@@ -20,6 +20,7 @@ export class TreePath {
   leafSize = 0;
   readonly #blocks: Blocks;
   readonly #kind: number;
+  readonly #rootAreaSize: number;
   #owner = 0;
   /**
    * Per level: block number of the node, its offset in the view (32 bits, so that searching computes with integers:
@@ -32,6 +33,7 @@ export class TreePath {
   constructor(blocks: Blocks, kind: number) {
     this.#blocks = blocks;
     this.#kind = kind;
+    this.#rootAreaSize = rootAreaSizeOf(kind);
   }
 
   /** Block of the node of this level; 0 for the tree root of a tree of depth 0. */
@@ -93,8 +95,8 @@ export class TreePath {
     this.depth = depth;
     if (depth === 0) {
       this.leafArea = root + TREE_ROOT_AREA;
-      this.leafSize = ROOT_AREA_SIZE;
-      checkArea(view, this.leafArea, ROOT_AREA_SIZE, 0, owner);
+      this.leafSize = this.#rootAreaSize;
+      checkArea(view, this.leafArea, this.leafSize, 0, owner);
       return;
     }
     if (depth > TREE_MAX_DEPTH) damaged(0, owner, `a depth of at most ${String(TREE_MAX_DEPTH)}`, String(depth));

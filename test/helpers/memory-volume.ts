@@ -6,6 +6,7 @@ import { ManualClock } from '../../src/base/clock.js';
 import { FsError } from '../../src/base/errno.js';
 import type { Random } from '../../src/base/random.js';
 import { asByteAddr, asIno, type Ino } from '../../src/base/units.js';
+import type { HashFunction } from '../../src/dir/directory.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
 import { Attributes, Caller, Name, Ranges, SeekWhence, Statistics } from '../../src/fs/types.js';
 import { openVolume } from '../../src/fs/volume.js';
@@ -41,6 +42,10 @@ export interface MemoryVolumeOptions {
   hashSeed?: number;
   /** Limit of the engine's cache of metadata, in bytes. */
   cacheBytes?: number;
+  /** Bits of `readOnlyCompat` that the volume is made with; default: all that there are. */
+  readOnlyFeatures?: number;
+  /** Hash of names. */
+  hash?: HashFunction;
   /** Puts something between the tests and the engine. */
   wrap?: (fs: FileSystemOperations) => FileSystemOperations;
 }
@@ -57,7 +62,7 @@ export class MemoryVolume {
 
   constructor(private readonly options: MemoryVolumeOptions) {
     this.pmem = new SimulatedPmem(options.sizeBytes);
-    makeVolume(this.pmem, { label: 'model', uuid: Buffer.from('0123456789abcdef'), journalId: 12_345, hashSeed: options.hashSeed ?? 1, madeSeconds: this.clock.seconds, madeNanoseconds: 0 });
+    makeVolume(this.pmem, { label: 'model', uuid: Buffer.from('0123456789abcdef'), journalId: 12_345, hashSeed: options.hashSeed ?? 1, madeSeconds: this.clock.seconds, madeNanoseconds: 0, ...(options.readOnlyFeatures === undefined ? {} : { readOnlyFeatures: options.readOnlyFeatures }) });
     this.pmem.fence();
     if (options.record === true) this.pmem.startRecording();
     this.fs = this.open();
@@ -69,6 +74,7 @@ export class MemoryVolume {
       clock: this.clock,
       log: (message) => this.log.push(message),
       cacheBytes,
+      ...(this.options.hash === undefined ? {} : { hash: this.options.hash }),
     });
     return this.options.wrap?.(fs) ?? fs;
   }

@@ -26,9 +26,13 @@ import {
   TreeNode,
   TreeRoot,
   VolumeState,
+  XATTR_ROOT_SIZE,
+  XattrBlock,
+  XattrItem,
+  XattrValue,
 } from '../../src/format/layout.js';
 import { getU64, setU64 } from '../../src/format/numbers.js';
-import type { HandmadeVolume } from '../helpers/handmade.js';
+import { type HandmadeVolume, viewOf } from '../helpers/handmade.js';
 import { Sample, sampleVolume, type SampleVolume } from '../helpers/sample-volume.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 32) >>> 0;
@@ -70,6 +74,7 @@ t.test('a sound volume is clean, and everything in it is counted', (t) => {
       orphans: 2,
       entries: 513,
       extents: 258,
+      xattrs: 4,
     });
     t.match(report.identity, { label: 'handmade', uuid: '07070707-0707-0707-0707-070707070707', fromBackup: false });
   }
@@ -82,6 +87,23 @@ interface Damage {
   do: (sample: SampleVolume, volume: HandmadeVolume) => void;
 }
 
+/** Offset of the payload of an attribute in the xattr block. */
+function xattrItem(view: DataView, bytes: Uint8Array, name: string): number {
+  const area = XattrBlock.root + TREE_ROOT_AREA;
+  for (let index = 0; index < view.getUint16(area + ItemArea.count, true); index++) {
+    const payload = item(view, area, index) + KEY_SIZE;
+    const length = view.getUint8(payload + XattrItem.nameLength);
+    if (Buffer.from(bytes.subarray(payload + XattrItem.name, payload + XattrItem.name + length)).toString() === name) return payload;
+  }
+  throw new Error(`${name} is not there`);
+}
+
+/** Changes an attribute of linkedFile in its item. */
+function editXattr({ xattrs, volume }: SampleVolume, name: string, change: (view: DataView, payload: number) => void): void {
+  volume.editBlock(xattrs.block, (view, bytes) => { change(view, xattrItem(view, bytes, name)); });
+}
+
+const ACL = 'system.posix_acl_access';
 const group1 = (volume: HandmadeVolume): number => volume.groupStart + GROUP_BLOCKS;
 
 /** One line per damage that a volume can have with all checksums right. */
@@ -163,7 +185,46 @@ const DAMAGES: Damage[] = [
   { name: 'nanoseconds', kind: 'inode-time', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.btimeNanoseconds, 1e9, true); }); } },
   { name: 'seconds beyond 2^53', kind: 'inode-time', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.atimeSeconds + 4, 0x40000000, true); }); } },
   { name: 'project', kind: 'inode-project', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.project, 1, true); }); } },
-  { name: 'xattr block', kind: 'inode-xattr', do: (_, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.xattrBlock, 1600); }); } },
+  { name: 'xattr block in the journal', kind: 'inode-xattr', do: (_, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.xattrBlock, 1000); }); } },
+  { name: 'xattr block that is a tree node', kind: 'block-doubly-used', do: (s, v) => { v.editInode(Sample.farFile, (view) => { setU64(view, Inode.xattrBlock, s.extentLeaf); }); } },
+  { name: 'two inodes with one xattr block', kind: 'block-doubly-used', do: (s, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.xattrBlock, s.xattrs.block); }); } },
+  { name: 'attributes in a volume without the feature', kind: 'inode-xattr', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.readOnlyCompat, 0, true); }); } },
+  { name: 'unknown read-only feature', kind: 'superblock-field', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.readOnlyCompat, 3, true); }); } },
+  { name: 'owner of an xattr block', kind: 'xattr-block-damaged', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { setU64(view, BlockHeader.owner, 5); }); } },
+  { name: 'magic of an xattr block', kind: 'xattr-block-damaged', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { view.setUint32(BlockHeader.magic, 5, true); }); } },
+  { name: 'count of attributes', kind: 'xattr-count', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { view.setUint32(XattrBlock.count, 4, true); }); } },
+  { name: 'bytes of names', kind: 'xattr-count', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { view.setUint32(XattrBlock.listBytes, 4, true); }); } },
+  { name: 'no attributes', kind: 'xattr-count', do: (s, v) => { v.editBlock(s.xattrs.block, (_view, bytes) => { bytes.fill(0, XattrBlock.count); viewOf(bytes).setUint16(XattrBlock.root + TREE_ROOT_AREA + ItemArea.heapStart, XATTR_ROOT_SIZE - TREE_ROOT_AREA, true); }); } },
+  { name: 'reserved byte of an xattr block', kind: 'reserved-bytes', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { view.setUint8(40, 1); }); } },
+  { name: 'reserved byte of an attribute', kind: 'reserved-bytes', do: (s) => { editXattr(s, ACL, (view, at) => { view.setUint8(at + 14, 1); }); } },
+  { name: 'attributes out of order', kind: 'tree-items', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { setU64(view, item(view, XattrBlock.root + TREE_ROOT_AREA, 1), 1); }); } },
+  { name: 'length of a value in its item', kind: 'xattr-item', do: (s) => { editXattr(s, 'user.short', (view, at) => { view.setUint32(at + XattrItem.valueLength, 5, true); }); } },
+  { name: 'length of a name', kind: 'xattr-item', do: (s) => { editXattr(s, 'user.short', (view, at) => { view.setUint8(at + XattrItem.nameLength, 0); }); } },
+  { name: 'length of a value beyond 64 KiB', kind: 'xattr-item', do: (s) => { editXattr(s, 'user.long', (view, at) => { view.setUint32(at + XattrItem.valueLength, 65_537, true); }); } },
+  { name: 'short value in blocks', kind: 'xattr-item', do: (s) => { editXattr(s, 'user.long', (view, at) => { view.setUint32(at + XattrItem.valueLength, 100, true); }); } },
+  { name: 'value without blocks', kind: 'xattr-item', do: (s) => { editXattr(s, 'user.long', (view, at) => { setU64(view, at + XattrItem.valueBlock, 0); }); } },
+  { name: 'name in no namespace', kind: 'xattr-name', do: (s) => { editXattr(s, 'user.short', (view, at) => { view.setUint8(at + XattrItem.name, 0x55); }); } },
+  { name: 'name with a zero byte', kind: 'xattr-name', do: (s) => { editXattr(s, 'user.short', (view, at) => { view.setUint8(at + XattrItem.name + 7, 0); }); } },
+  { name: 'hash of the name of an attribute', kind: 'xattr-hash', do: (s) => { editXattr(s, 'user.short', (view, at) => { view.setUint8(at + XattrItem.name + 7, 0x58); }); } },
+  { name: 'value in the journal', kind: 'xattr-value', do: (s) => { editXattr(s, 'user.long', (view, at) => { setU64(view, at + XattrItem.valueBlock, 1000); }); } },
+  { name: 'value that is its own continuation', kind: 'block-doubly-used', do: (s, v) => { v.editBlock(s.xattrs.valueBlocks[0] as number, (view) => { setU64(view, XattrValue.next, s.xattrs.valueBlocks[0] as number); }); } },
+  { name: 'checksum of a value', kind: 'xattr-value-damaged', do: (s, v) => { const block = s.xattrs.valueBlocks[0] as number; v.write(block, v.read(block).fill(1, 3000, 3001), false); } },
+  { name: 'owner of a value', kind: 'xattr-value-damaged', do: (s, v) => { v.editBlock(s.xattrs.valueBlocks[1] as number, (view) => { setU64(view, BlockHeader.owner, 5); }); } },
+  { name: 'value of another attribute', kind: 'xattr-value', do: (s, v) => { v.editBlock(s.xattrs.valueBlocks[1] as number, (view) => { addTo(view, XattrValue.key, 1); }); } },
+  { name: 'value out of order', kind: 'xattr-value', do: (s, v) => { v.editBlock(s.xattrs.valueBlocks[1] as number, (view) => { view.setUint32(XattrValue.index, 2, true); }); } },
+  { name: 'value that is too short', kind: 'xattr-value', do: (s, v) => { v.editBlock(s.xattrs.valueBlocks[1] as number, (view) => { view.setUint32(XattrValue.length, 900, true); }); } },
+  { name: 'value that goes on behind its end', kind: 'xattr-value', do: (s, v) => { v.editBlock(s.xattrs.valueBlocks[1] as number, (view) => { setU64(view, XattrValue.next, s.extentLeaf); }); } },
+  { name: 'bytes behind the end of a value', kind: 'reserved-bytes', do: (s, v) => { v.editBlock(s.xattrs.valueBlocks[1] as number, (view) => { view.setUint8(4095, 1); }); } },
+  { name: 'version of an ACL', kind: 'xattr-acl', do: (s) => { editXattr(s, ACL, (view, at) => { view.setUint8(at + XattrItem.name + ACL.length, 3); }); } },
+  { name: 'order of an ACL', kind: 'xattr-acl', do: (s) => { editXattr(s, ACL, (view, at) => { view.setUint8(at + XattrItem.name + ACL.length + 4, 32); }); } },
+  { name: 'mode that contradicts the ACL', kind: 'xattr-acl', do: (_, v) => { v.editInode(Sample.linkedFile, (view) => { view.setUint16(Inode.mode, 0o100600, true); }); } },
+  { name: 'default ACL of a file', kind: 'xattr-acl', do: (s, v) => {
+    v.editInode(Sample.innerDirectory, (view) => { setU64(view, Inode.xattrBlock, 0); });
+    v.editInode(Sample.farFile, (view) => { setU64(view, Inode.xattrBlock, s.directoryXattrs.block); });
+    v.editBlock(s.directoryXattrs.block, (view) => { setU64(view, BlockHeader.owner, Sample.farFile); });
+  } },
+  { name: 'blocks without those of the attributes', kind: 'inode-blocks', do: (_, v) => { v.editInode(Sample.linkedFile, (view) => { setU64(view, Inode.blocks, 0); }); } },
+  { name: 'blocks of a directory without those of the attributes', kind: 'inode-blocks', do: (_, v) => { v.editInode(Sample.innerDirectory, (view) => { setU64(view, Inode.blocks, 0); }); } },
   { name: 'parent of a file', kind: 'inode-parent', do: (_, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.parent, 1); }); } },
   { name: 'body of a fifo', kind: 'inode-body', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint8(Inode.body + 127, 1); }); } },
   { name: 'body of a device', kind: 'inode-body', do: (_, v) => { v.editInode(Sample.device, (view) => { view.setUint8(Inode.body + 8, 1); }); } },
@@ -236,6 +297,25 @@ t.test('duplicate names and cycles of directories', (t) => {
   });
   t.same(kinds(verifyVolume(volume.pmem)), ['dentry-duplicate']);
 
+  // One attribute twice, as two neighbours of the same hash.
+  const twins = sampleVolume();
+  twins.volume.editBlock(twins.directoryXattrs.block, (view, bytes) => {
+    const name = 'system.posix_acl_default';
+    const area = XattrBlock.root + TREE_ROOT_AREA;
+    const first = xattrItem(view, bytes, name) - KEY_SIZE;
+    const length = KEY_SIZE + view.getUint16(area + ItemArea.slots + 2, true);
+    bytes.copyWithin(first - length, first, first + length);
+    addTo(view, first, 1);
+    view.setUint16(area + ItemArea.count, 2, true);
+    view.setUint32(area + ItemArea.slots + 4, view.getUint32(area + ItemArea.slots, true), true);
+    view.setUint16(area + ItemArea.slots, first - length - area, true);
+    view.setUint16(area + ItemArea.heapStart, first - length - area, true);
+    view.setUint16(area + ItemArea.heapBytes, 2 * length, true);
+    view.setUint32(XattrBlock.count, 2, true);
+    view.setUint32(XattrBlock.listBytes, 2 * (name.length + 1), true);
+  });
+  t.same(kinds(verifyVolume(twins.volume.pmem)), ['xattr-duplicate']);
+
   // `directory` is moved into its own subdirectory.
   const cycle = sampleVolume();
   cycle.volume.editBlock(cycle.directoryLeaf, (view) => {
@@ -265,6 +345,8 @@ const FREE_FIELDS: Record<string, string[]> = {
     'atimeNanoseconds', 'mtimeNanoseconds', 'ctimeNanoseconds', 'btimeNanoseconds', 'generation', 'size',
   ],
   TreeNode: [],
+  XattrBlock: [],
+  XattrValue: ['data'],
 };
 
 t.test('no field of any structure is overlooked', (t) => {
@@ -274,6 +356,8 @@ t.test('no field of any structure is overlooked', (t) => {
     ['VolumeState', { ...Object.fromEntries(header), ...VolumeState }, () => STATE_BLOCK],
     ['GroupHeader', { ...Object.fromEntries(header), ...GroupHeader }, ({ volume }) => group1(volume)],
     ['TreeNode', { ...Object.fromEntries(header), ...TreeNode }, ({ directoryLeaf }) => directoryLeaf],
+    ['XattrBlock', { ...Object.fromEntries(header), ...XattrBlock }, ({ xattrs }) => xattrs.block],
+    ['XattrValue', { ...Object.fromEntries(header), ...XattrValue }, ({ xattrs }) => xattrs.valueBlocks[0] as number],
   ];
   for (const [name, fields, blockOf] of structures) {
     for (const [field, offset] of Object.entries(fields)) {
@@ -297,9 +381,9 @@ t.test('no field of any structure is overlooked', (t) => {
 });
 
 /** Blocks of the sample that hold structures. */
-function structureBlocks({ volume, directoryRoot, directoryLeaf, extentLeaf }: SampleVolume): number[] {
+function structureBlocks({ volume, directoryRoot, directoryLeaf, extentLeaf, xattrs, directoryXattrs }: SampleVolume): number[] {
   const blocks = [0, STATE_BLOCK, volume.groupStart, group1(volume), volume.totalBlocks - 1];
-  return [...blocks, volume.inodeAt(1).block, volume.inodeAt(Sample.farFile).block, directoryRoot, directoryLeaf, extentLeaf];
+  return [...blocks, volume.inodeAt(1).block, volume.inodeAt(Sample.farFile).block, directoryRoot, directoryLeaf, extentLeaf, xattrs.block, directoryXattrs.block, ...xattrs.valueBlocks];
 }
 
 t.test('a wrong checksum of any block is found', (t) => {

@@ -51,6 +51,9 @@ const fields: [string, number, object][] = [
   ['Inode record', 0, layout.Inode],
   ['Extents', 0, layout.Extent],
   ['Directory entries', 0, layout.Dentry],
+  ['Xattr block', 0, layout.XattrBlock],
+  ['Xattr item', 0, layout.XattrItem],
+  ['Xattr value', 0, layout.XattrValue],
   ['Journal record', 0, layout.JournalRecord],
   ['Journal record', 1, layout.JournalEntry],
 ];
@@ -76,7 +79,7 @@ function sizeOf(type: string): number {
 }
 
 t.test('magic numbers, flags and constants', (t) => {
-  const byName: Record<string, number> = { superblock: layout.Magic.superblock, 'volume state': layout.Magic.state, 'allocation group header': layout.Magic.group, 'tree node': layout.Magic.node, 'journal record (no block header)': layout.Magic.record, 'inode record (16 bits, no block header)': layout.Magic.inode };
+  const byName: Record<string, number> = { superblock: layout.Magic.superblock, 'volume state': layout.Magic.state, 'allocation group header': layout.Magic.group, 'tree node': layout.Magic.node, 'xattr block': layout.Magic.xattr, 'xattr value': layout.Magic.xattrValue, 'journal record (no block header)': layout.Magic.record, 'inode record (16 bits, no block header)': layout.Magic.inode };
   for (const [number, ascii, name] of tables('Block header')[1] ?? []) {
     t.equal(Number(number), byName[name as string], `magic of ${String(name)}`);
     let value = Number(number);
@@ -86,6 +89,8 @@ t.test('magic numbers, flags and constants', (t) => {
   }
   const flags = Object.fromEntries((tables('Inode record')[1] ?? []).map(([bit, name]) => [name as string, Number(bit)]));
   t.same(flags, names(layout.InodeFlag), 'inode flags');
+  const features = Object.fromEntries((tables('Superblock')[1] ?? []).map(([, bit, name]) => [name as string, 2 ** Number(bit)]));
+  t.same(features, names(layout.ReadOnlyFeature), 'read-only features');
   const says = (pattern: RegExp, value: number): void => {
     t.equal(Number(pattern.exec(text)?.[1]?.replaceAll(',', '')), value, String(pattern));
   };
@@ -96,6 +101,11 @@ t.test('magic numbers, flags and constants', (t) => {
   says(/array of (\d+)-byte records/, layout.INODE_SIZE);
   says(/\| entries \| 1 … (\d+) \|/, layout.TRANSACTION_BLOCKS_MAX);
   says(/a \*\*payload\*\* of 0 … (\d+) bytes/, layout.TREE_MAX_PAYLOAD);
+  says(/, (\d+) bytes inside an \[xattr block\]/, layout.XATTR_ROOT_SIZE);
+  says(/valueLength \| bytes, at most (\d+) \|/, layout.XATTR_VALUE_MAX);
+  says(/one byte more; at most (\d+),/, layout.XATTR_LIST_MAX);
+  says(/nameLength \| 1 … (\d+) \|/, layout.XATTR_NAME_MAX);
+  says(/bytes of the value in this block, 1 … (\d+) \|/, layout.XATTR_VALUE_BLOCK_BYTES);
   says(/a longer one \(to (\d+) bytes\)/, layout.SYMLINK_MAX);
   says(/`root` is a node of level n − 1. At most (\d+)/, layout.TREE_MAX_DEPTH);
   t.equal(layout.GROUP_BLOCKS, (layout.BLOCK_SIZE - layout.GroupHeader.bitmap) * 8);
@@ -140,7 +150,7 @@ const goldenPath = join(projectRoot, `test/golden/version-${String(layout.FORMAT
 /** A volume made with nothing left to chance, as the bytes of its blocks that are not zero: number, then contents. */
 function goldenVolume(): Uint8Array {
   const pmem = new SimulatedPmem(SIZE);
-  makeVolume(pmem, { label: 'golden', uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5 });
+  makeVolume(pmem, { label: 'golden', uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5, readOnlyFeatures: 0 });
   const clock = new ManualClock(1_700_000_001, 6);
   const fs = openVolume(pmem, { clock });
   const caller = Object.assign(new Caller(), { uid: 1000, gid: 100 });

@@ -15,7 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['src/format'],
   ['src/journal'],
   ['src/tree', 'src/space'],
-  ['src/file', 'src/dir'],
+  ['src/file', 'src/dir', 'src/xattr'],
   ['src/check'],
   ['src/fs'],
   ['src/fuse'],

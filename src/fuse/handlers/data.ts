@@ -1,5 +1,4 @@
 import { MIB } from '../../base/units.js';
-import { Change } from '../../fs/types.js';
 import { OpenFlag, WriteFlag } from '../flags.js';
 import { MAX_IO_BYTES } from '../negotiation.js';
 import {
@@ -23,17 +22,10 @@ import type { Session } from '../session.js';
 const COPY_BYTES_MAX = 4 * MIB;
 
 export function open(session: Session): void {
-  const { request, change, fs } = session;
+  const { request } = session;
   request.need(OPEN_IN_SIZE);
-  if ((request.u32(OpenIn.flags) & OpenFlag.TRUNC) !== 0) {
-    // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this, so set-user-id goes here. Who may keep it is a matter of
-    // CAP_FSETID, which a request doesn't tell; root is who usually has it.
-    if (request.caller.uid !== 0) session.killPrivileges(request.nodeid);
-    change.mask = Change.size;
-    change.size = 0;
-    fs.setAttributes(request.nodeid, change);
-    session.workDue = true;
-  }
+  // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this.
+  if ((request.u32(OpenIn.flags) & OpenFlag.TRUNC) !== 0) session.truncate(request.nodeid, request.u32(OpenIn.openFlags));
   session.replies.opened(session.openFlags);
 }
 
@@ -77,6 +69,7 @@ export function fallocate(session: Session): void {
   request.need(FALLOCATE_IN_SIZE);
   const offset = request.fileOffset(FallocateIn.offset);
   const length = request.fileOffset(FallocateIn.length);
+  if (session.callerLosesPrivileges) session.killPrivileges(request.nodeid);
   fs.allocate(request.nodeid, request.u32(FallocateIn.mode), offset, length);
   session.workDue = true;
   session.replies.done();
@@ -105,5 +98,6 @@ function copy(session: Session): number {
   const targetOffset = request.fileOffset(CopyFileRangeIn.offsetOut);
   const length = Math.min(request.u64(CopyFileRangeIn.length), COPY_BYTES_MAX);
   session.timesDue = true;
+  if (session.callerLosesPrivileges) session.killPrivileges(target);
   return fs.copyRange(request.nodeid, sourceOffset, target, targetOffset, length);
 }
