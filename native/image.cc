@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "fault.h"
+#include "loop.h"
 #include "persist.h"
 
 #ifndef MAP_SHARED_VALIDATE
@@ -161,7 +162,10 @@ bool Image::adopt_descriptor(const OpenOptions& options, SystemError& error) {
 
 bool Image::take_lock(Lock lock, SystemError& error) {
   if (lock == Lock::kNone) return true;
-  if (flock(fd_, (lock == Lock::kExclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0) return true;
+  const int operation = (lock == Lock::kExclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
+  if (kind_ == ImageKind::kBlock) backing_fd_ = open_backing_file(fd_);
+  const bool locked = flock(fd_, operation) == 0 && (backing_fd_ < 0 || flock(backing_fd_, operation) == 0);
+  if (locked) return true;
   error = errno == EWOULDBLOCK ? SystemError{EBUSY, path_ + " is in use by another process"}
                                : system_error(errno, "cannot lock " + path_);
   return false;
@@ -346,6 +350,8 @@ bool Image::close(SystemError& error) {
   if (backed_ != nullptr) munmap(backed_, backed_bytes_);
   slot_of_window_ = nullptr;
   backed_ = nullptr;
+  if (backing_fd_ >= 0) ::close(backing_fd_);
+  backing_fd_ = -1;
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   return synced;

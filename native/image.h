@@ -108,6 +108,8 @@ class Image {
 
   std::string path_;
   int fd_ = -1;
+  // The file behind a loop device, held for its lock: the volume can be had through both.
+  int backing_fd_ = -1;
   bool read_only_ = false;
   bool created_ = false;
   bool map_sync_ = false;

@@ -33,7 +33,8 @@ export function open(session: Session): void {
 export function read(session: Session): void {
   const { request, ranges, replies, fs } = session;
   request.need(READ_IN_SIZE);
-  const offset = request.fileOffset(ReadIn.offset);
+  // Beyond 2^53 it is inexact, and beyond the end of every file all the same.
+  const offset = request.u64(ReadIn.offset);
   const size = Math.min(request.u32(ReadIn.size), MAX_IO_BYTES);
   session.timesDue = true;
   replies.data(fs.read(request.nodeid, offset, size, ranges), ranges);
@@ -78,7 +79,8 @@ export function fallocate(session: Session): void {
 export function lseek(session: Session): void {
   const { request, fs } = session;
   request.need(LSEEK_IN_SIZE);
-  session.replies.u64(fs.seek(request.nodeid, request.fileOffset(LseekIn.offset), request.u32(LseekIn.whence)));
+  // A negative offset comes as one beyond the end of every file; ENXIO is the answer to both.
+  session.replies.u64(fs.seek(request.nodeid, request.u64(LseekIn.offset), request.u32(LseekIn.whence)));
 }
 
 export function copyFileRange(session: Session): void {
