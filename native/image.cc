@@ -96,6 +96,8 @@ int Image::lock_descriptor(const OpenOptions& options, SystemError& error) {
   if (!image.open_descriptor(options, error) || !image.take_lock(options.lock, error)) return -1;
   const int fd = image.fd_;
   image.fd_ = -1;
+  // The file behind a loop device stays locked as long as this process lives: that is as long as the mount.
+  image.backing_fd_ = -1;
   return fd;
 }
 
