@@ -140,6 +140,7 @@ export class Names {
     const ino = this.existing(directory, name);
     const record = this.core.inodes.get(ino);
     requireDirectory(this.view, record);
+    this.requireParent(ino, parent);
     if (this.directories.entries(record) > 0) fail('ENOTEMPTY', 'the directory is not empty');
     this.leave(parent, this.directories.foundKey);
     changeLinks(this.view, this.core.inodes.edit(parent), -1);
@@ -167,6 +168,8 @@ export class Names {
     if (exchange && replaced === 0) fail('ENOENT', 'there is nothing to exchange with');
     if (this.isInside(newParent, ino)) fail('EINVAL', 'a directory is not moved into itself');
     if (replaced !== 0 && this.isInside(parent, replaced)) fail(exchange ? 'EINVAL' : 'ENOTEMPTY', 'the new name is a directory above the old one');
+    this.requireParent(ino, parent);
+    if (replaced !== 0) this.requireParent(replaced, newParent);
     if (replaced === ino) return true;
     if (replaced === 0) {
       const record = this.core.inodes.get(newParent);
@@ -288,8 +291,14 @@ export class Names {
   /** Whether directory `ino` is `above` or lies below it. Bases from before are invalid afterwards. EIO when the parents of directories form a loop. */
   private isInside(ino: Ino, above: Ino): boolean {
     let at = ino;
-    const limit = this.core.state.usedInodes + 1;
-    for (let steps = 0; steps <= limit; steps += 1) {
+    // Brent's way to see a loop: whoever climbs for ever comes back to where he stood when the steps doubled last.
+    let mark = -1;
+    let nextMark = 1;
+    for (let steps = 0; at !== mark; steps += 1) {
+      if (steps === nextMark) {
+        mark = at;
+        nextMark *= 2;
+      }
       if (at === above) return true;
       if (at === ROOT_INO) return false;
       const next = parentOf(this.view, this.core.inodes.get(at));
@@ -300,6 +309,13 @@ export class Names {
       this.core.journal.cache.beginOperation();
     }
     return fail('EIO', `the parents of directory inode ${String(ino)} form a loop`);
+  }
+
+  /** EIO when a directory has its name in another one than `parent`: what happened to it there would not be known here. */
+  private requireParent(ino: Ino, parent: Ino): void {
+    const record = this.core.inodes.get(ino);
+    if (!isDirectory(this.view, record) || parentOf(this.view, record) === parent) return;
+    fail('EIO', `directory inode ${String(ino)} has a name in directory inode ${String(parent)}, and says its parent is ${String(parentOf(this.view, record))}; run fsck.nvmfs`);
   }
 
   private existing(directory: number, name: Name): Ino {
