@@ -12,8 +12,10 @@ import { changeLinks, isDirectory, linksOf, modeOf, parentOf, requireDirectory, 
 import { type Caller, type Name, RenameFlag } from './types.js';
 
 const DOT = 0x2e;
+const SLASH = 0x2f;
 const PERMISSIONS = 0o7777;
 const SET_GROUP_ID = 0o2000;
+const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(FileType).filter((type) => type !== FileType.mask));
 
 /**
  * Everything that changes names: make, link, unlink, rename. Each call is one transaction, begun and ended by its caller
@@ -46,11 +48,18 @@ export class Names {
     const record = this.core.inodes.get(parent);
     requireDirectory(this.view, record);
     this.checkLength(name);
+    this.checkBytes(name);
     if (isDot(name) || isDotDot(name) || this.directories.find(record, name.bytes, name.offset, name.length)) {
       fail('EEXIST', 'the name exists');
     }
     if (linksOf(this.view, record) === 0) fail('ENOENT', 'the directory was removed');
     this.core.allocator.require(extra + this.directories.nodesToInsert(record));
+  }
+
+  /** EINVAL for a type that can't be made without further ado (a symbolic link has a target) or is none. */
+  checkMode(mode: number): void {
+    const type = mode & FileType.mask;
+    if (type === FileType.symlink || !KNOWN_TYPES.has(type)) fail('EINVAL', `mode 0${mode.toString(8)} can't be made`);
   }
 
   make(parent: Ino, name: Name, mode: number, caller: Caller, major: number, minor: number): Ino {
@@ -163,6 +172,7 @@ export class Names {
     this.checkLength(name);
     const ino = this.existing(from, name);
     this.checkLength(newName);
+    this.checkBytes(newName);
     const replaced = this.directories.find(to, newName.bytes, newName.offset, newName.length) ? this.directories.foundIno : 0;
     if (noReplace && replaced !== 0) fail('EEXIST', 'the new name exists');
     if (exchange && replaced === 0) fail('ENOENT', 'there is nothing to exchange with');
@@ -326,6 +336,13 @@ export class Names {
   private checkLength(name: Name): void {
     if (name.length > NAME_MAX) fail('ENAMETOOLONG', 'a name has at most 255 bytes');
     if (name.length === 0) fail('ENOENT', 'a name has at least one byte');
+  }
+
+  /** EINVAL for a name that no path can lead to. */
+  private checkBytes(name: Name): void {
+    for (let index = name.offset; index < name.offset + name.length; index += 1) {
+      if (name.bytes[index] === SLASH || name.bytes[index] === 0) fail('EINVAL', 'a name has neither a slash nor a zero byte');
+    }
   }
 
   /** Upper bound of the blocks a symbolic link's target needs. */

@@ -1,4 +1,4 @@
-import { assert } from '../base/assert.js';
+import { fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 
 const PAGE = 4096;
@@ -31,12 +31,12 @@ export class References {
     page[ino % PAGE] = count + 1;
   }
 
-  /** Takes back `count` holds; returns how many are left. */
+  /** Takes back `count` holds; returns how many are left. EPROTO when there are not so many: who counts them is outside. */
   remove(ino: Ino, count: number): number {
     const number = Math.floor(ino / PAGE);
     const page = this.pages.get(number);
     const before = page?.[ino % PAGE] ?? 0;
-    assert(page !== undefined && before >= count, 'nobody gives back more holds than there are');
+    if (page === undefined || before < count) fail('EPROTO', `${String(count)} holds of inode ${String(ino)} are given back, there are ${String(before)}`);
     const after = before - count;
     page[ino % PAGE] = after;
     if (after > 0 || before === 0) return after;
