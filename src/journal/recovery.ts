@@ -20,7 +20,7 @@ import type { Pmem } from '../pmem/pmem.js';
 import type { LogPosition } from './log.js';
 
 /** A valid record on the medium. */
-interface FoundRecord {
+export interface FoundRecord {
   sequence: number;
   segment: number;
   offset: number;
@@ -155,7 +155,7 @@ function endsTooEarly(evidence: string, lastSequence: number): never {
 }
 
 /** The record at a place of a segment, undefined unless everything about it is right. */
-function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
+export function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
   if (offset + RECORD_HEADER_SIZE > segmentBytes) return undefined;
   const address = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset;
@@ -250,7 +250,8 @@ function persistRecord(pmem: Pmem, geometry: Geometry, record: FoundRecord): voi
   });
 }
 
-function applyRecord(pmem: Pmem, record: FoundRecord): void {
+/** Stores what a record says in place; the caller fences. */
+export function applyRecord(pmem: Pmem, record: FoundRecord): void {
   forEachEntry(record, (block, flags, lines) => {
     const address = block * BLOCK_SIZE;
     if ((flags & JournalEntryFlag.zeroFirst) !== 0) pmem.zero(asByteAddr(address), BLOCK_SIZE);
