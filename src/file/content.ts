@@ -1,7 +1,7 @@
 import { fail } from '../base/errno.js';
 import { asByteAddr, type Ino } from '../base/units.js';
 import { BLOCK_SIZE, CHUNK_BLOCKS, FILE_SIZE_MAX, Inode, TreeRoot } from '../format/layout.js';
-import { getU64, setU64 } from '../format/numbers.js';
+import { addU64, getU64, setU64 } from '../format/numbers.js';
 import type { Core } from '../space/core.js';
 import { stampChange } from './times.js';
 import { ExtentMap } from './extents.js';
@@ -22,7 +22,7 @@ export class FileContent {
   readonly extents: ExtentMap;
 
   constructor(private readonly core: Core) {
-    this.extents = new ExtentMap(core.journal, core.allocator, core.geometry.totalBlocks);
+    this.extents = new ExtentMap(core.journal, core.allocator, core.geometry);
   }
 
   /** Writes the whole range; the file's times are the caller's business when no transaction was needed (false is returned). */
@@ -138,9 +138,7 @@ export class FileContent {
   /** Accounts for `change` data blocks and for the nodes that the tree has more than `nodesBefore`. */
   countBlocks(record: number, nodesBefore: number, change: number): void {
     const { view } = this.core.journal;
-    const blocks = getU64(view, record + Inode.blocks) + change + this.nodes(record + Inode.body) - nodesBefore;
-    if (blocks < 0) fail('EIO', `an inode record counts fewer blocks than it frees`);
-    setU64(view, record + Inode.blocks, blocks);
+    addU64(view, record + Inode.blocks, change + this.nodes(record + Inode.body) - nodesBefore, 'the number of blocks of a file');
   }
 
   // ---- inside ------------------------------------------------------------------------------------

@@ -66,6 +66,14 @@ export function groupLength(geometry: Geometry, group: number): number {
   return Math.min(GROUP_BLOCKS, geometry.totalBlocks - start);
 }
 
+/** Whether blocks [block, block + length) may hold data of one extent: inside one group, neither its header nor the backup superblock. */
+export function isDataRange(geometry: Geometry, block: number, length: number): boolean {
+  const inGroups = block - geometry.groupStart;
+  if (!(inGroups > 0 && length > 0 && block + length < geometry.totalBlocks)) return false;
+  const inGroup = inGroups % GROUP_BLOCKS;
+  return inGroup > 0 && inGroup + length <= GROUP_BLOCKS;
+}
+
 /** Encodes a superblock for block `self` (primary or backup) into 4096 bytes. */
 export function encodeSuperblock(geometry: Geometry, self: number, pmem: Pmem): Uint8Array {
   const bytes = new Uint8Array(BLOCK_SIZE);

@@ -8,7 +8,7 @@ import { stampAccess, stampChange } from '../file/times.js';
 import { BLOCK_SIZE, FileType, INODES_PER_BLOCK, Inode, NAME_MAX } from '../format/layout.js';
 import { getI64, getU64 } from '../format/numbers.js';
 import type { Core } from '../space/core.js';
-import { applyChange, needsResize } from './attributes.js';
+import { applyChange, checkTimes, needsResize } from './attributes.js';
 import type { KeptTimes } from './kept-times.js';
 import { Names } from './names.js';
 import type { FileSystemOperations } from './operations.js';
@@ -155,6 +155,7 @@ export class FileSystem implements FileSystemOperations {
 
   makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino {
     this.beginChange();
+    this.names.checkMode(mode);
     this.names.checkNew(parent, name, this.core.inodes.blocksToAllocate() + this.names.blocksToInherit(parent));
     this.core.journal.begin();
     try {
@@ -248,6 +249,7 @@ export class FileSystem implements FileSystemOperations {
 
   setAttributes(ino: Ino, change: AttributeChange): void {
     this.beginChange();
+    checkTimes(change);
     if (needsResize(change)) this.checkResize(ino, change.size);
     this.core.journal.begin();
     try {

@@ -13,8 +13,10 @@ import { type Caller, type Name, RenameFlag } from './types.js';
 import type { Xattrs } from './xattrs.js';
 
 const DOT = 0x2e;
+const SLASH = 0x2f;
 const PERMISSIONS = 0o7777;
 const SET_GROUP_ID = 0o2000;
+const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(FileType).filter((type) => type !== FileType.mask));
 
 /**
  * Everything that changes names: make, link, unlink, rename. Each call is one transaction, begun and ended by its caller
@@ -48,6 +50,7 @@ export class Names {
     const record = this.core.inodes.get(parent);
     requireDirectory(this.view, record);
     this.checkLength(name);
+    this.checkBytes(name);
     if (isDot(name) || isDotDot(name) || this.directories.find(record, name.bytes, name.offset, name.length)) {
       fail('EEXIST', 'the name exists');
     }
@@ -58,6 +61,12 @@ export class Names {
   /** Blocks for the ACLs that a new inode in a directory inherits. */
   blocksToInherit(parent: Ino): number {
     return this.xattrs.blocksToInherit(this.core.inodes.get(parent));
+  }
+
+  /** EINVAL for a type that can't be made without further ado (a symbolic link has a target) or is none. */
+  checkMode(mode: number): void {
+    const type = mode & FileType.mask;
+    if (type === FileType.symlink || !KNOWN_TYPES.has(type)) fail('EINVAL', `mode 0${mode.toString(8)} can't be made`);
   }
 
   make(parent: Ino, name: Name, mode: number, caller: Caller, major: number, minor: number): Ino {
@@ -147,6 +156,7 @@ export class Names {
     const ino = this.existing(directory, name);
     const record = this.core.inodes.get(ino);
     requireDirectory(this.view, record);
+    this.requireParent(ino, parent);
     if (this.directories.entries(record) > 0) fail('ENOTEMPTY', 'the directory is not empty');
     this.leave(parent, this.directories.foundKey);
     changeLinks(this.view, this.core.inodes.edit(parent), -1);
@@ -169,11 +179,14 @@ export class Names {
     this.checkLength(name);
     const ino = this.existing(from, name);
     this.checkLength(newName);
+    this.checkBytes(newName);
     const replaced = this.directories.find(to, newName.bytes, newName.offset, newName.length) ? this.directories.foundIno : 0;
     if (noReplace && replaced !== 0) fail('EEXIST', 'the new name exists');
     if (exchange && replaced === 0) fail('ENOENT', 'there is nothing to exchange with');
     if (this.isInside(newParent, ino)) fail('EINVAL', 'a directory is not moved into itself');
     if (replaced !== 0 && this.isInside(parent, replaced)) fail(exchange ? 'EINVAL' : 'ENOTEMPTY', 'the new name is a directory above the old one');
+    this.requireParent(ino, parent);
+    if (replaced !== 0) this.requireParent(replaced, newParent);
     if (replaced === ino) return true;
     if (replaced === 0) {
       const record = this.core.inodes.get(newParent);
@@ -296,8 +309,14 @@ export class Names {
   /** Whether directory `ino` is `above` or lies below it. Bases from before are invalid afterwards. EIO when the parents of directories form a loop. */
   private isInside(ino: Ino, above: Ino): boolean {
     let at = ino;
-    const limit = this.core.state.usedInodes + 1;
-    for (let steps = 0; steps <= limit; steps += 1) {
+    // Brent's way to see a loop: whoever climbs for ever comes back to where he stood when the steps doubled last.
+    let mark = -1;
+    let nextMark = 1;
+    for (let steps = 0; at !== mark; steps += 1) {
+      if (steps === nextMark) {
+        mark = at;
+        nextMark *= 2;
+      }
       if (at === above) return true;
       if (at === ROOT_INO) return false;
       const next = parentOf(this.view, this.core.inodes.get(at));
@@ -310,6 +329,13 @@ export class Names {
     return fail('EIO', `the parents of directory inode ${String(ino)} form a loop`);
   }
 
+  /** EIO when a directory has its name in another one than `parent`: what happened to it there would not be known here. */
+  private requireParent(ino: Ino, parent: Ino): void {
+    const record = this.core.inodes.get(ino);
+    if (!isDirectory(this.view, record) || parentOf(this.view, record) === parent) return;
+    fail('EIO', `directory inode ${String(ino)} has a name in directory inode ${String(parent)}, and says its parent is ${String(parentOf(this.view, record))}; run fsck.nvmfs`);
+  }
+
   private existing(directory: number, name: Name): Ino {
     if (!this.directories.find(directory, name.bytes, name.offset, name.length)) fail('ENOENT', 'no such name');
     return this.directories.foundIno;
@@ -318,6 +344,13 @@ export class Names {
   private checkLength(name: Name): void {
     if (name.length > NAME_MAX) fail('ENAMETOOLONG', 'a name has at most 255 bytes');
     if (name.length === 0) fail('ENOENT', 'a name has at least one byte');
+  }
+
+  /** EINVAL for a name that no path can lead to. */
+  private checkBytes(name: Name): void {
+    for (let index = name.offset; index < name.offset + name.length; index += 1) {
+      if (name.bytes[index] === SLASH || name.bytes[index] === 0) fail('EINVAL', 'a name has neither a slash nor a zero byte');
+    }
   }
 
   /** Upper bound of the blocks a symbolic link's target needs. */

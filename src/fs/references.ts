@@ -1,4 +1,4 @@
-import { assert } from '../base/assert.js';
+import { fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import { ReferenceLog } from './reference-log.js';
 import { COUNTERS_PER_PAGE } from './segment.js';
@@ -59,13 +59,13 @@ export class References {
     page[index] = count + 1;
   }
 
-  /** Takes back `count` holds; returns how many are left. */
+  /** Takes back `count` holds; returns how many are left. EPROTO when there are not so many: who counts them is outside. */
   remove(ino: Ino, count: number): number {
     const number = Math.floor(ino / COUNTERS_PER_PAGE);
     const page = this.pages.get(number);
     const index = ino % COUNTERS_PER_PAGE;
     const before = page?.[index] ?? 0;
-    assert(page !== undefined && before >= count, 'nobody gives back more holds than there are');
+    if (page === undefined || before < count) fail('EPROTO', `${String(count)} holds of inode ${String(ino)} are given back, there are ${String(before)}`);
     const after = before - count;
     this.log.note(ino, before);
     page[index] = after;

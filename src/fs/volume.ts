@@ -1,5 +1,5 @@
 import { type Clock, SystemClock } from '../base/clock.js';
-import { fail } from '../base/errno.js';
+import { fail, FsError } from '../base/errno.js';
 import type { HashFunction } from '../dir/directory.js';
 import { BLOCK_SIZE, ROOT_INO } from '../format/layout.js';
 import { featureNames, KNOWN_READ_ONLY_COMPAT, readSuperblock } from '../format/superblock.js';
@@ -90,8 +90,12 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
 /** What must hold before anything is served: a volume whose own state is damaged is refused, not guessed at. */
 function checkState(core: Core): void {
   const { state, geometry, inodes } = core;
-  if (state.groupsInitialised < 1 || state.groupsInitialised > geometry.groups || state.freeBlocks > geometry.totalBlocks) {
-    fail('EUCLEAN', 'the volume state (block 1) does not fit the superblock; run fsck.nvmfs');
+  try {
+    // What is wrong with the state by itself is found when it is read.
+    if (state.groupsInitialised > geometry.groups) fail('EUCLEAN', 'the volume state (block 1) does not fit the superblock; run fsck.nvmfs');
+    inodes.get(ROOT_INO as Ino);
+  } catch (error) {
+    if (!(error instanceof FsError) || error.code !== 'EIO') throw error;
+    fail('EUCLEAN', error.message);
   }
-  inodes.get(ROOT_INO as Ino);
 }

@@ -185,7 +185,7 @@ export class Journal implements Blocks {
     const slot = this.cache.find(block);
     const entry = slot < 0 ? -1 : (this.entryOfSlot[slot] as number);
     if (entry >= 0) {
-      assert(this.kinds[entry] === Entry.freshDiscarded, 'a new block is not in use by the transaction');
+      if (this.kinds[entry] !== Entry.freshDiscarded) fail('EIO', `block ${String(block)} is marked free, but is in use; run fsck.nvmfs`);
       this.kinds[entry] = Entry.fresh;
       this.cache.verified[slot] = 0xffff;
       this.bytes.fill(0, slot * BLOCK_SIZE, (slot + 1) * BLOCK_SIZE);
@@ -296,7 +296,8 @@ export class Journal implements Blocks {
   private enter(slot: number, kind: number): void {
     assert(this.active, 'blocks are changed inside a transaction');
     if ((this.entryOfSlot[slot] as number) >= 0) return;
-    assert(this.count < TRANSACTION_BLOCKS_MAX, 'a transaction changes a bounded number of blocks');
+    // What this engine builds never needs so many; trees of nodes that are nearly empty may.
+    if (this.count >= TRANSACTION_BLOCKS_MAX) fail('EIO', `an operation would change more than ${String(TRANSACTION_BLOCKS_MAX)} blocks at once; run fsck.nvmfs`);
     const entry = this.count;
     this.count += 1;
     this.slots[entry] = slot;

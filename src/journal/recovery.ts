@@ -183,10 +183,15 @@ function isWellFormed(bytes: Uint8Array, geometry: Geometry): boolean {
   if (expected > bytes.length) return false;
   for (let entry = 0; entry < entries; entry += 1) {
     const at = RECORD_HEADER_SIZE + entry * JOURNAL_ENTRY_SIZE;
-    if (getU48(view, at + JournalEntry.block) >= geometry.totalBlocks) return false;
+    if (!mayChange(getU48(view, at + JournalEntry.block), geometry)) return false;
     expected += LINE_SIZE * (bitCount(view.getUint32(at + JournalEntry.lines, true)) + bitCount(view.getUint32(at + JournalEntry.lines + 4, true)));
   }
   return expected === bytes.length;
+}
+
+/** The journal changes neither superblocks nor itself. */
+function mayChange(block: number, geometry: Geometry): boolean {
+  return block === STATE_BLOCK || (block >= geometry.groupStart && block < geometry.totalBlocks - 1);
 }
 
 function imagesOffset(entries: number): number {
@@ -245,7 +250,8 @@ function persistRecord(pmem: Pmem, geometry: Geometry, record: FoundRecord): voi
   });
 }
 
-function applyRecord(pmem: Pmem, record: FoundRecord): void {
+/** Stores what a record says in place; the caller fences. */
+export function applyRecord(pmem: Pmem, record: FoundRecord): void {
   forEachEntry(record, (block, flags, lines) => {
     const address = block * BLOCK_SIZE;
     if ((flags & JournalEntryFlag.zeroFirst) !== 0) pmem.zero(asByteAddr(address), BLOCK_SIZE);

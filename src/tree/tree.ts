@@ -24,7 +24,7 @@ import {
   truncateItems,
   usedOf,
 } from './area.js';
-import { CHILD_SIZE, NODE_AREA_SIZE, ROOT_AREA_SIZE, checkItems, initNode, initTreeRoot, rootAreaSizeOf, takeOutItem } from './node.js';
+import { CHILD_SIZE, NODE_AREA_SIZE, ROOT_AREA_SIZE, checkItems, damaged, initNode, initTreeRoot, rootAreaSizeOf, takeOutItem } from './node.js';
 import { TreePath } from './path.js';
 import { shrink } from './shrink.js';
 
@@ -90,7 +90,7 @@ export class Tree {
    * then split at once: two nodes more.
    */
   nodesForInserts(root: number, n: number): number {
-    const depth = this.blocks.view.getUint16(root + TreeRoot.depth, true);
+    const depth = Math.min(TREE_MAX_DEPTH, this.blocks.view.getUint16(root + TreeRoot.depth, true));
     return n * (depth + 1 + Math.floor(n / 128)) + (this.rootAreaSize > ROOT_AREA_SIZE ? 2 : 0);
   }
 
@@ -108,7 +108,7 @@ export class Tree {
   edit(root: number, owner: number, key: number): number {
     const path = this.#path;
     path.descend(root, owner, key);
-    assert(path.exact, 'an item to be edited exists');
+    if (!path.exact) this.#disagrees(owner, key, 'to be changed', 'none');
     path.checkItem();
     if (path.depth > 0) path.edit(0);
     this.foundLength = path.length;
@@ -123,7 +123,7 @@ export class Tree {
     assert(payloadLength >= 0 && payloadLength <= TREE_MAX_PAYLOAD, 'a payload has at most 300 bytes');
     const path = this.#path;
     path.descend(root, owner, key);
-    assert(!path.exact, 'a key that is inserted is new');
+    if (path.exact) this.#disagrees(owner, key, 'to be added', 'one');
     const position = path.indexOf(0) + 1;
     if (path.depth === 0) {
       if (this.#makeRoom(path.leafArea, this.rootAreaSize, payloadLength, 0, 0, owner)) {
@@ -148,7 +148,7 @@ export class Tree {
   remove(root: number, owner: number, key: number): void {
     const path = this.#path;
     path.descend(root, owner, key);
-    assert(path.exact, 'an item to be removed exists');
+    if (!path.exact) this.#disagrees(owner, key, 'to be removed', 'none');
     path.checkItem();
     if (path.depth > 0) path.edit(0);
     takeOutItem(this.blocks, path.leafArea, path.leafSize, path.indexOf(0), path.blockOf(0), owner);
@@ -234,7 +234,8 @@ export class Tree {
   /** Depth n → n + 1: puts a node above the old root node and the one that was split off from it. */
   #growRoot(root: number, owner: number, splitKey: number, splitBlock: number): void {
     const depth = this.#path.depth;
-    assert(depth < TREE_MAX_DEPTH, 'a tree has at most 12 levels');
+    // Nodes that this engine splits are full: a tree of so many levels would have more items than there are keys.
+    if (depth >= TREE_MAX_DEPTH) damaged(0, owner, `a depth of less than ${String(TREE_MAX_DEPTH)}`, String(depth));
     const oldRoot = this.#path.blockOf(depth - 1);
     const block = this.allocator.allocateNode(oldRoot);
     const area = this.#newNode(root, owner, depth, block);
@@ -242,6 +243,11 @@ export class Tree {
     setU64(view, insertItem(view, bytes, area, 0, 0, CHILD_SIZE), oldRoot);
     setU64(view, insertItem(view, bytes, area, 1, splitKey, CHILD_SIZE), splitBlock);
     this.#setRoot(root, depth + 1, block);
+  }
+
+  /** The caller knows of an item from other structures of the volume, which contradict this one. */
+  #disagrees(owner: number, key: number, what: string, found: string): never {
+    return damaged(this.#path.blockOf(0), owner, `${found === 'none' ? 'an' : 'no'} item ${String(key)} ${what}`, found);
   }
 
   #setRoot(root: number, depth: number, block: number): void {

@@ -17,6 +17,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['src/tree', 'src/space'],
   ['src/file', 'src/dir', 'src/xattr'],
   ['src/check'],
+  ['src/repair'],
   ['src/fs'],
   ['src/fuse'],
   ['src/daemon'],
