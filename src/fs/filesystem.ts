@@ -266,6 +266,7 @@ export class FileSystem implements FileSystemOperations {
     this.beginChange();
     requireRegular(this.view, this.core.inodes.get(ino));
     if (length === 0) return 0;
+    this.content.checkEnd(offset + length);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
     if (!this.content.write(ino, offset, source, sourceOffset, length)) this.notePendingChange(ino);
@@ -284,6 +285,7 @@ export class FileSystem implements FileSystemOperations {
     const record = this.core.inodes.get(ino);
     if (typeOf(this.view, record) === FileType.directory) fail('EISDIR', 'is a directory');
     if (typeOf(this.view, record) !== FileType.regular) fail('ENODEV', 'not a regular file');
+    this.content.checkEnd(offset + length);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
     this.allocation.run(ino, mode, offset, length);

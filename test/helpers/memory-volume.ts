@@ -125,9 +125,10 @@ export class MemoryVolume {
     return this.withName(name, (given) => this.fs.lookup(parent, given));
   }
 
-  owner(uid: number, gid: number): Caller {
+  owner(uid: number, gid: number, umask = 0): Caller {
     this.caller.uid = uid;
     this.caller.gid = gid;
+    this.caller.umask = umask;
     return this.caller;
   }
 
