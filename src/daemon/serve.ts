@@ -158,6 +158,6 @@ async function openForMount({ image, options }: MountPlan): Promise<MappedPmem> 
 }
 
 function mountSettings({ image, directory, options }: MountPlan): MountSettings {
-  const { readOnly, allowOther, subtype, maxRead, directIo, spinMicroseconds, debug } = options;
-  return { source: options.fsname ?? image, directory, subtype, readOnly, allowOther, flags: options.flags, maxRead, directIo, spinMicroseconds, debug };
+  const { readOnly, allowOther, subtype, maxRead, directIo, acls, spinMicroseconds, debug } = options;
+  return { source: options.fsname ?? image, directory, subtype, readOnly, allowOther, flags: options.flags, maxRead, directIo, acls, spinMicroseconds, debug };
 }

@@ -187,8 +187,7 @@ export class FileSystem implements FileSystemOperations {
 
   link(ino: Ino, newParent: Ino, newName: Name): void {
     this.beginChange();
-    this.names.checkNew(newParent, newName, 0);
-    this.names.checkLink(ino);
+    this.names.checkLink(ino, newParent, newName);
     this.reclaim.finish(ino);
     this.core.journal.begin();
     try {

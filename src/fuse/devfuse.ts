@@ -39,7 +39,7 @@ export class DevFuseTransport implements Transport, Channel {
     private readonly settings: MountSettings,
     log: LogFunction,
   ) {
-    this.session = new Session(fs, this, { directIo: settings.directIo, debug: settings.debug, log });
+    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log });
   }
 
   mount(): Promise<void> {

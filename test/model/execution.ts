@@ -44,6 +44,8 @@ export class Execution {
 
   /** Removes everything and checks that the volume is as it was when fresh. */
   finish(): void {
+    // The last operation may have been a wait.
+    this.model.now = this.now();
     this.compareAll();
     for (const inode of [...this.model.inodes.values()]) {
       if (inode.holds === 0) continue;
