@@ -19,6 +19,8 @@ export interface ParsedOptions {
   transport: 'devfuse' | 'fuse-native';
   pidfile: string | null;
   directIo: boolean;
+  /** The kernel checks access with ACLs. */
+  acls: boolean;
   /** Microseconds that the daemon looks out for the next request before it sleeps; adapts itself, 0 never. */
   spinMicroseconds: number;
   /** Limit of the metadata cache in bytes; null for the default. */
@@ -37,10 +39,10 @@ const KERNEL_FLAGS = [
   'suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec', 'sync', 'async', 'dirsync', 'atime', 'noatime', 'diratime', 'nodiratime',
   'relatime', 'norelatime', 'strictatime', 'nostrictatime', 'lazytime', 'nolazytime',
 ];
-/** Options of fstab(5) for mount(8), systemd and people. `default_permissions` is always on. */
+/** Options of fstab(5) for mount(8), systemd and people. `default_permissions` and `user_xattr` are always on. */
 const IGNORED = new Set([
   '_netdev', 'nofail', 'fail', 'auto', 'noauto', 'user', 'nouser', 'users', 'owner', 'group', 'defaults', 'comment', 'loop',
-  'default_permissions',
+  'default_permissions', 'user_xattr',
 ]);
 
 const flags: Readonly<Record<string, Flag>> = {
@@ -49,6 +51,8 @@ const flags: Readonly<Record<string, Flag>> = {
   allow_other: (options) => { options.allowOther = true; },
   noallow_other: (options) => { options.allowOther = false; },
   direct_io: (options) => { options.directIo = true; },
+  acl: (options) => { options.acls = true; },
+  noacl: (options) => { options.acls = false; },
   debug: (options) => { options.debug = true; },
   remount: () => fail('a mounted volume can not be changed by remount; unmount it and mount it again'),
 };
@@ -87,6 +91,7 @@ export function parseOptions(words: readonly string[], sloppy: boolean): ParsedO
     transport: 'devfuse',
     pidfile: null,
     directIo: false,
+    acls: true,
     spinMicroseconds: SPIN_DEFAULT,
     cacheBytes: null,
     debug: false,

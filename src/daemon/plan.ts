@@ -40,8 +40,8 @@ export function volumeOptions({ options }: MountPlan, log: LogFunction): VolumeO
 }
 
 export function mountSettings({ image, directory, options }: MountPlan): MountSettings {
-  const { readOnly, allowOther, subtype, maxRead, directIo, spinMicroseconds, debug } = options;
-  return { source: options.fsname ?? image, directory, subtype, readOnly, allowOther, flags: options.flags, maxRead, directIo, spinMicroseconds, debug };
+  const { readOnly, allowOther, subtype, maxRead, directIo, acls, spinMicroseconds, debug } = options;
+  return { source: options.fsname ?? image, directory, subtype, readOnly, allowOther, flags: options.flags, maxRead, directIo, acls, spinMicroseconds, debug };
 }
 
 /** Opens the image with `open`: waits for a daemon that is just finishing, but not for one that still serves it. FsError EBUSY says which. */

@@ -25,10 +25,14 @@ export class FileContent {
     this.extents = new ExtentMap(core.journal, core.allocator, core.geometry);
   }
 
-  /** Writes the whole range; the file's times are the caller's business when no transaction was needed (false is returned). */
+  /** EFBIG for what would end beyond the largest file. */
+  checkEnd(end: number): void {
+    if (!(end <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
+  }
+
+  /** Writes the whole range, whose end was checked; the file's times are the caller's business when no transaction was needed (false is returned). */
   write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number): boolean {
     const end = offset + length;
-    if (!(end <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
     const record = this.core.inodes.get(ino);
     const root = record + Inode.body;
     const size = getU64(this.core.journal.view, record + Inode.size);

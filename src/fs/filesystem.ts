@@ -198,8 +198,7 @@ export class FileSystem implements FileSystemOperations {
 
   link(ino: Ino, newParent: Ino, newName: Name): void {
     this.beginChange();
-    this.names.checkNew(newParent, newName, 0);
-    this.names.checkLink(ino);
+    this.names.checkLink(ino, newParent, newName);
     this.reclaim.finish(ino);
     this.core.journal.begin();
     try {
@@ -278,6 +277,7 @@ export class FileSystem implements FileSystemOperations {
     this.beginChange();
     requireRegular(this.view, this.core.inodes.get(ino));
     if (length === 0) return 0;
+    this.content.checkEnd(offset + length);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
     if (!this.content.write(ino, offset, source, sourceOffset, length)) this.notePendingChange(ino);
@@ -296,6 +296,7 @@ export class FileSystem implements FileSystemOperations {
     const record = this.core.inodes.get(ino);
     if (typeOf(this.view, record) === FileType.directory) fail('EISDIR', 'is a directory');
     if (typeOf(this.view, record) !== FileType.regular) fail('ENODEV', 'not a regular file');
+    this.content.checkEnd(offset + length);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
     this.allocation.run(ino, mode, offset, length);

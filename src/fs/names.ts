@@ -47,6 +47,12 @@ export class Names {
 
   /** Checks that `name` can be made in `parent`, and that there is space for it and `extra` blocks. Before the transaction. */
   checkNew(parent: Ino, name: Name, extra: number): void {
+    this.checkFree(parent, name);
+    this.core.allocator.require(extra + this.directories.nodesToInsert(this.core.inodes.get(parent)));
+  }
+
+  /** Checks that `name` can be made in `parent`, leaving space out. */
+  private checkFree(parent: Ino, name: Name): void {
     const record = this.core.inodes.get(parent);
     requireDirectory(this.view, record);
     this.checkLength(name);
@@ -55,7 +61,6 @@ export class Names {
       fail('EEXIST', 'the name exists');
     }
     if (linksOf(this.view, record) === 0) fail('ENOENT', 'the directory was removed');
-    this.core.allocator.require(extra + this.directories.nodesToInsert(record));
   }
 
   /** Blocks for the ACLs that a new inode in a directory inherits. */
@@ -122,8 +127,11 @@ export class Names {
     if (target.length > SYMLINK_MAX) fail('ENAMETOOLONG', 'the target of a symbolic link has at most 4095 bytes');
   }
 
-  checkLink(ino: Ino): void {
+  /** As `checkNew`, for one more name of an inode. */
+  checkLink(ino: Ino, parent: Ino, name: Name): void {
+    this.checkFree(parent, name);
     if (isDirectory(this.view, this.core.inodes.get(ino))) fail('EPERM', 'a directory has one name');
+    this.checkNew(parent, name, 0);
   }
 
   link(ino: Ino, parent: Ino, name: Name): void {

@@ -50,7 +50,7 @@ export class DevFuseTransport implements Transport, Channel {
     log: LogFunction,
     shared: SharedState,
   ) {
-    this.session = new Session(fs, this, { directIo: settings.directIo, debug: settings.debug, log, shared });
+    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared });
     // A former server may have left some.
     this.session.timesDue = true;
   }

@@ -58,10 +58,10 @@ const WANTED =
 const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP | InitFlag2.HAS_RESEND;
 
 /**
- * Answers the kernel's INIT: everything wanted that it has. If its major version is newer, the result has ours and
+ * Answers the kernel's INIT: everything wanted that it has; ACLs only if `acls`. If its major version is newer, the result has ours and
  * nothing else counts: it asks again. Throws FsError EPROTO for a kernel that is too old.
  */
-export function negotiate(request: Request): NegotiatedProtocol {
+export function negotiate(request: Request, acls: boolean): NegotiatedProtocol {
   request.need(INIT_IN_SIZE_SHORT);
   const major = request.u32(InitIn.major);
   const minor = request.u32(InitIn.minor);
@@ -72,7 +72,7 @@ export function negotiate(request: Request): NegotiatedProtocol {
     );
   }
   const offered = request.u32(InitIn.flags);
-  const flags = offered & WANTED;
+  const flags = offered & WANTED & (acls ? ~0 : ~InitFlag.POSIX_ACL);
   const extended = (flags & InitFlag.INIT_EXT) !== 0;
   if (extended) request.need(INIT_IN_SIZE);
   const maxBytes = (flags & InitFlag.MAX_PAGES) !== 0 ? MAX_IO_BYTES : DEFAULT_MAX_BYTES;

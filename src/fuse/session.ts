@@ -31,6 +31,8 @@ const REPORTED_KINDS_MAX = 256;
 export interface SessionOptions {
   /** No page cache: OPEN is answered with FOPEN_DIRECT_IO. */
   readonly directIo: boolean;
+  /** Ask the kernel to check access with ACLs. */
+  readonly acls: boolean;
   readonly debug: boolean;
   readonly log: LogFunction;
   /** Of the mount, with what former servers left there; default: memory of its own. INIT is expected if that was not served yet. */
@@ -66,6 +68,7 @@ export class Session {
   /** Something may have been freed: backgroundStep has to be asked. */
   workDue = true;
   readonly log: LogFunction;
+  readonly wantsAcls: boolean;
   private readonly debug: boolean;
   private readonly reported = new Set<string>();
 
@@ -80,6 +83,7 @@ export class Session {
     this.replies = new Replies(channel);
     this.entries = new DirentSink(this.replies);
     this.openFlags = options.directIo ? OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES : OpenReply.KEEP_CACHE;
+    this.wantsAcls = options.acls;
     this.log = options.log;
     this.debug = options.debug;
   }
@@ -125,6 +129,11 @@ export class Session {
   /** With DONT_MASK the umask that comes with a request is ours to apply: a default ACL takes its place. */
   takeUmask(umask: number): void {
     this.request.caller.umask = this.negotiated(InitFlag.DONT_MASK) ? umask & PERMISSION_BITS : 0;
+  }
+
+  /** The kernel checks access with ACLs: only then may they be set. One that is not checked would be a false promise. */
+  get hasAcls(): boolean {
+    return this.negotiated(InitFlag.POSIX_ACL);
   }
 
   /**

@@ -54,6 +54,8 @@ export interface MountSettings {
   readonly maxRead: number;
   /** No page cache: every read and write of a program reaches the daemon. */
   readonly directIo: boolean;
+  /** The kernel checks access with ACLs; without it there are none to be set or seen. */
+  readonly acls: boolean;
   /** Microseconds to look out for the next request before sleeping, 0: none. */
   readonly spinMicroseconds: number;
   /** Every request is logged. */

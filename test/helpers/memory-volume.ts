@@ -125,9 +125,10 @@ export class MemoryVolume {
     return this.withName(name, (given) => this.fs.lookup(parent, given));
   }
 
-  owner(uid: number, gid: number): Caller {
+  owner(uid: number, gid: number, umask = 0): Caller {
     this.caller.uid = uid;
     this.caller.gid = gid;
+    this.caller.umask = umask;
     return this.caller;
   }
 
@@ -164,6 +165,36 @@ export class MemoryVolume {
       done += described;
     }
     return bytes.subarray(0, done);
+  }
+
+  setXattr(ino: Ino, name: string, value: Uint8Array, flags = 0): void {
+    const buffer = Buffer.alloc(value.length + 3);
+    buffer.set(value, 3);
+    this.withName(name, (given) => {
+      this.fs.setXattr(ino, given, buffer, 3, value.length, flags);
+    });
+    buffer.fill(0xdd);
+  }
+
+  getXattr(ino: Ino, name: string): Uint8Array {
+    const size = this.withName(name, (given) => this.fs.getXattr(ino, given, new Uint8Array(0), 0, 0));
+    const value = new Uint8Array(size + 2);
+    // A size of 0 asks for the length only.
+    const length = this.withName(name, (given) => this.fs.getXattr(ino, given, value, 1, Math.max(1, size)));
+    return value.subarray(1, 1 + length);
+  }
+
+  /** Names of all attributes, one character per byte, sorted. */
+  listXattr(ino: Ino): string[] {
+    const list = Buffer.alloc(this.fs.listXattr(ino, new Uint8Array(0), 0, 0) + 1);
+    const length = this.fs.listXattr(ino, list, 0, list.length);
+    return list.toString('latin1', 0, length).split('\0').slice(0, -1).sort();
+  }
+
+  removeXattr(ino: Ino, name: string): void {
+    this.withName(name, (given) => {
+      this.fs.removeXattr(ino, given);
+    });
   }
 
   /** lseek(2); −1 for ENXIO. */

@@ -82,6 +82,16 @@ await t.test('tar, rsync and cp carry them', { skip: skip || missing('tar', 'rsy
   });
 });
 
+await t.test('noacl', { skip }, async (t) => {
+  await withVolume(t, { size: '64m', mountOptions: ['noacl'] }, async (volume) => {
+    const file = join(volume.directory, 'file');
+    await shell('umask 027; touch "$1"; setfattr -n user.a -v b "$1"', [file]);
+    t.match((await tryRun('setfacl', ['-m', 'u:1:r', file])).stderr, /not supported/, 'ACLs are refused');
+    t.equal((await run('stat', ['-c', '%a', file])).stdout, '640\n', 'the umask counts');
+    t.match((await run('getfattr', ['-d', file])).stdout, /user\.a="b"/, 'attributes are there');
+  });
+});
+
 await t.test('setcap and getcap', { skip: skip || missing('setcap', 'getcap') }, async (t) => {
   await withVolume(t, { size: '256m', mountOptions: ['suid'] }, async (volume) => {
     const program = join(volume.directory, 'program');

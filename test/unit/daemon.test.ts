@@ -9,8 +9,8 @@ t.test('mount options', (t) => {
   t.match(plain, { readOnly: false, flags: [], maxRead: 0, fsname: null, subtype: 'nvmfs', domain: null, transport: 'devfuse', pidfile: null });
   t.equal(plain.allowOther, process.geteuid?.() === 0, 'a volume mounted by root is for everybody');
   t.match(
-    parseOptions(['ro', 'nosuid', 'noatime', 'max_read=64k', 'fsname=a=b', 'domain=file', 'direct_io', 'cache_size=1g', 'pidfile=/run/x', 'debug'], false),
-    { readOnly: true, flags: ['nosuid', 'noatime'], maxRead: 65536, fsname: 'a=b', domain: 'file', directIo: true, cacheBytes: 2 ** 30, pidfile: '/run/x', debug: true },
+    parseOptions(['ro', 'nosuid', 'noatime', 'max_read=64k', 'fsname=a=b', 'domain=file', 'direct_io', 'noacl', 'cache_size=1g', 'pidfile=/run/x', 'debug'], false),
+    { readOnly: true, flags: ['nosuid', 'noatime'], maxRead: 65536, fsname: 'a=b', domain: 'file', directIo: true, acls: false, cacheBytes: 2 ** 30, pidfile: '/run/x', debug: true },
   );
   t.equal(parseOptions(['ro', 'rw'], false).readOnly, false, 'the last word counts');
   t.equal(parseOptions(['allow_other', 'noallow_other'], false).allowOther, false);

@@ -1,5 +1,5 @@
 // Guards the medium: code and doc/FORMAT.md say the same, and a volume that an earlier program made is read as it was meant.
-// GOLDEN=write makes the golden image of the present version anew: only when the version changes.
+// GOLDEN=write and GOLDEN=write-xattrs make the golden images of the present version anew: only when the version changes.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -14,8 +14,9 @@ import * as layout from '../../src/format/layout.js';
 import { openVolume } from '../../src/fs/volume.js';
 import { AllocateMode, Name, Caller } from '../../src/fs/types.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
+import { acl } from '../helpers/acl.js';
 import { openOn, viewOf } from '../helpers/crash-states.js';
-import { projectRoot } from '../helpers/run.js';
+import { type Asserts, projectRoot } from '../helpers/run.js';
 
 const text = readFileSync(join(projectRoot, 'doc/FORMAT.md'), 'utf8');
 
@@ -145,12 +146,13 @@ t.test('the name hash', (t) => {
 });
 
 const SIZE = 4 * 1024 * 1024;
-const goldenPath = join(projectRoot, `test/golden/version-${String(layout.FORMAT_VERSION)}.bin`);
+const goldenPath = (suffix: string): string => join(projectRoot, `test/golden/version-${String(layout.FORMAT_VERSION)}${suffix}.bin`);
+const MADE = { uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5 };
 
-/** A volume made with nothing left to chance, as the bytes of its blocks that are not zero: number, then contents. */
+/** A volume of the first programs, without features, made with nothing left to chance, as the bytes of its blocks that are not zero: number, then contents. */
 function goldenVolume(): Uint8Array {
   const pmem = new SimulatedPmem(SIZE);
-  makeVolume(pmem, { label: 'golden', uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5, readOnlyFeatures: 0 });
+  makeVolume(pmem, { ...MADE, label: 'golden', readOnlyFeatures: 0 });
   const clock = new ManualClock(1_700_000_001, 6);
   const fs = openVolume(pmem, { clock });
   const caller = Object.assign(new Caller(), { uid: 1000, gid: 100 });
@@ -180,6 +182,37 @@ function goldenVolume(): Uint8Array {
   return pack(pmem);
 }
 
+/** The same with extended attributes of all kinds. */
+function goldenXattrs(): Uint8Array {
+  const pmem = new SimulatedPmem(SIZE);
+  makeVolume(pmem, { ...MADE, label: 'golden xattrs' });
+  const clock = new ManualClock(1_700_000_001, 6);
+  const fs = openVolume(pmem, { clock });
+  const caller = Object.assign(new Caller(), { uid: 1000, gid: 100, umask: 0o027 });
+  const root = asIno(1);
+  const make = (parent: ReturnType<typeof asIno>, name: string, mode: number): ReturnType<typeof asIno> => {
+    clock.advance(1_000_000_007);
+    return fs.makeNode(parent, Name.from(name), mode, caller, 0, 0);
+  };
+  const set = (ino: ReturnType<typeof asIno>, name: string, value: Uint8Array): void => {
+    fs.setXattr(ino, Name.from(name), value, 0, value.length, 0);
+  };
+  const file = make(root, 'file', 0o100666);
+  set(file, 'user.small', Buffer.from('value'));
+  set(file, 'user.empty', Buffer.alloc(0));
+  set(file, 'trusted.large', new Uint8Array(10_000).fill(65));
+  set(file, 'security.gone', new Uint8Array(5000).fill(66));
+  fs.removeXattr(file, Name.from('security.gone'));
+  const many = make(root, 'many', 0o100666);
+  for (let index = 0; index < 60; index += 1) set(many, `user.${String(index)}.${'n'.repeat(100)}`, Buffer.from(String(index)));
+  const parent = make(root, 'parent', 0o040777);
+  set(parent, 'system.posix_acl_default', acl(['userObject', 0, 7], ['user', 1001, 6], ['groupObject', 0, 5], ['mask', 0, 7], ['other', 0, 4]));
+  make(parent, 'inherits', 0o100666);
+  make(parent, 'sub', 0o040700);
+  pmem.fence();
+  return pack(pmem);
+}
+
 function pack(pmem: SimulatedPmem): Uint8Array {
   const parts: Uint8Array[] = [];
   for (let block = 0; block < SIZE / 4096; block += 1) {
@@ -201,11 +234,38 @@ function unpack(packed: Uint8Array): SimulatedPmem {
   return pmem;
 }
 
+/** Compares what is made now with the golden image, and returns that as a medium. */
+function checkGolden(t: Asserts, suffix: string, made: Uint8Array): SimulatedPmem {
+  if (process.env['GOLDEN'] === `write${suffix}`) writeFileSync(goldenPath(suffix), deflateRawSync(made, { level: 9 }));
+  const golden = inflateRawSync(readFileSync(goldenPath(suffix)));
+  t.equal(Buffer.compare(made, golden), 0, 'the same operations give the same bytes');
+  return unpack(golden);
+}
+
+t.test('the golden image of extended attributes', (t) => {
+  const image = checkGolden(t, '-xattrs', goldenXattrs());
+  t.same(verifyVolume(image).findings, [], 'it is sound');
+  t.equal(verifyVolume(image).statistics?.xattrs, 67);
+  const lines = viewOf(openOn(image)).names.split('\n').filter((line) => !line.startsWith('/many') && !line.includes('/..'));
+  t.same(lines.slice(0, -1).sort(), [
+    '/: 40755 3 0 0 3 0 0',
+    '/file [trusted.large] f2fb75ccad2778e12a7d298244b2f40a106a9f9d',
+    '/file [user.empty] ',
+    '/file [user.small] 76616c7565',
+    '/file: 100640 1 1000 100 0 0 0',
+    '/parent [system.posix_acl_default] 0200000001000700ffffffff02000600e903000004000500ffffffff10000700ffffffff20000400ffffffff',
+    '/parent/inherits [system.posix_acl_access] 0200000001000600ffffffff02000600e903000004000500ffffffff10000600ffffffff20000400ffffffff',
+    '/parent/inherits: 100664 1 1000 100 0 0 0',
+    '/parent/sub [system.posix_acl_access] 0200000001000700ffffffff02000600e903000004000500ffffffff10000000ffffffff20000000ffffffff',
+    '/parent/sub [system.posix_acl_default] 0200000001000700ffffffff02000600e903000004000500ffffffff10000700ffffffff20000400ffffffff',
+    '/parent/sub: 40700 2 1000 100 0 0 0',
+    '/parent: 40750 3 1000 100 2 0 0',
+  ].sort());
+  t.end();
+});
+
 t.test('the golden image', (t) => {
-  if (process.env['GOLDEN'] === 'write') writeFileSync(goldenPath, deflateRawSync(goldenVolume(), { level: 9 }));
-  const golden = inflateRawSync(readFileSync(goldenPath));
-  t.equal(Buffer.compare(goldenVolume(), golden), 0, 'the same operations give the same bytes');
-  const image = unpack(golden);
+  const image = checkGolden(t, '', goldenVolume());
   t.same(verifyVolume(image).findings, [], 'it is sound');
   const view = viewOf(openOn(image));
   const lines = view.names.split('\n').filter((line) => !line.includes('/entry '));

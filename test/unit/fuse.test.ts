@@ -178,8 +178,8 @@ t.test('files are opened, allocated, searched, copied and synced', (t) => {
 });
 
 /** A session that has agreed on the INIT flags. */
-function agreed(flags: number): Wire {
-  const wire = new Wire();
+function agreed(flags: number, acls = true): Wire {
+  const wire = new Wire({ acls });
   wire.ask(O.INIT, 0, [u32(7, 45, 131072, flags, 0), Buffer.alloc(44)]);
   return wire;
 }
@@ -219,7 +219,7 @@ t.test('the umask is applied here (DONT_MASK)', (t) => {
 
 t.test('extended attributes', (t) => {
   for (const extended of [true, false]) {
-    const wire = agreed(extended ? 1 << 29 : 0);
+    const wire = agreed((extended ? 1 << 29 : 0) | (1 << 20));
     const ino = makeFile(wire, 'f');
     const set = (text: string, value: Buffer, flags = 0, extra = 0): number =>
       wire.ask(O.SETXATTR, ino, [u32(value.length, flags), ...(extended ? [u32(extra, 0)] : []), name(text), value]).error;
@@ -246,6 +246,20 @@ t.test('extended attributes', (t) => {
     t.equal(list(47, 7).error, 0);
     t.equal(wire.ask(O.REMOVEXATTR, ino, [name('user.a')]).error, 0);
     t.equal(wire.ask(O.REMOVEXATTR, ino, [name('user.a')]).error, Errno.ENODATA);
+  }
+  t.end();
+});
+
+t.test('ACLs that nobody checks are none', (t) => {
+  for (const wire of [agreed(0), agreed(1 << 20, false)]) {
+    const ino = makeFile(wire, 'f');
+    wire.fs.node(asIno(ino)).xattrs.set('system.posix_acl_access', Buffer.from('acl')).set('user.a', Buffer.from('a'));
+    const acl = name('system.posix_acl_access');
+    t.equal(wire.ask(O.SETXATTR, ino, [u32(3, 0), acl, Buffer.from('acl')]).error, Errno.EOPNOTSUPP, 'set');
+    t.equal(wire.ask(O.GETXATTR, ino, [u32(100, 0), acl]).error, Errno.EOPNOTSUPP, 'get');
+    t.equal(wire.ask(O.REMOVEXATTR, ino, [acl]).error, Errno.EOPNOTSUPP, 'remove');
+    t.equal(wire.ask(O.LISTXATTR, ino, [u32(100, 0)]).body.toString(), 'user.a\0', 'list');
+    t.equal(wire.ask(O.GETXATTR, ino, [u32(100, 0), name('user.a')]).body.toString(), 'a', 'others are there');
   }
   t.end();
 });

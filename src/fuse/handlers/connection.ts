@@ -6,7 +6,7 @@ import { BATCH_FORGET_IN_SIZE, BatchForgetIn, FORGET_IN_SIZE, FORGET_ONE_SIZE, F
 import type { Session } from '../session.js';
 
 export function init(session: Session): void {
-  const protocol = negotiate(session.request);
+  const protocol = negotiate(session.request, session.wantsAcls);
   // A kernel with a newer major version reads ours from the answer and asks again.
   if (session.request.u32(InitIn.major) === PROTOCOL_MAJOR) session.shared.protocol = protocol;
   session.replies.init(protocol);

@@ -6,6 +6,8 @@ import { REPLY_BODY_MAX } from '../replies.js';
 import type { Session } from '../session.js';
 
 const TRUSTED = Buffer.from('trusted.');
+/** ACLs are all there is in this namespace. */
+const SYSTEM = Buffer.from('system.');
 
 export function setxattr(session: Session): void {
   const { request, name, fs, protocol } = session;
@@ -13,6 +15,7 @@ export function setxattr(session: Session): void {
   const header = extended ? SETXATTR_IN_SIZE : SETXATTR_IN_SIZE_SHORT;
   request.need(header);
   const value = request.text(header, name, REPLY_BODY_MAX);
+  checkAcl(session);
   const size = request.u32(SetxattrIn.size);
   request.need(value + size);
   let flags = request.u32(SetxattrIn.flags) & (XattrFlag.create | XattrFlag.replace);
@@ -25,6 +28,7 @@ export function getxattr(session: Session): void {
   const { request, name, fs, replies } = session;
   request.need(GETXATTR_IN_SIZE);
   request.text(GETXATTR_IN_SIZE, name, REPLY_BODY_MAX);
+  checkAcl(session);
   const size = Math.min(request.u32(GetxattrIn.size), REPLY_BODY_MAX);
   const length = fs.getXattr(request.nodeid, name, replies.bytes, replies.body, size);
   if (size === 0) replies.xattrSize(length);
@@ -36,8 +40,9 @@ export function listxattr(session: Session): void {
   const { request, fs, replies } = session;
   request.need(GETXATTR_IN_SIZE);
   const size = request.u32(GetxattrIn.size);
-  const all = fs.listXattr(request.nodeid, replies.bytes, replies.body, REPLY_BODY_MAX);
-  const length = request.caller.uid === 0 ? all : withoutTrusted(replies.bytes, replies.body, all);
+  let length = fs.listXattr(request.nodeid, replies.bytes, replies.body, REPLY_BODY_MAX);
+  if (request.caller.uid !== 0) length = without(TRUSTED, replies.bytes, replies.body, length);
+  if (!session.hasAcls) length = without(SYSTEM, replies.bytes, replies.body, length);
   if (size === 0) replies.xattrSize(length);
   else if (length > size) throw new FsError('ERANGE');
   else replies.send(length);
@@ -46,21 +51,30 @@ export function listxattr(session: Session): void {
 export function removexattr(session: Session): void {
   const { request, name, fs } = session;
   request.text(0, name, REPLY_BODY_MAX);
+  checkAcl(session);
   fs.removeXattr(request.nodeid, name);
   session.replies.done();
 }
 
-/** Takes the names that begin with `trusted.` out of a list at bytes[start … + length); returns its new length. */
-function withoutTrusted(bytes: Uint8Array, start: number, length: number): number {
+function checkAcl({ name, hasAcls }: Session): void {
+  if (!hasAcls && begins(name.bytes, name.offset, SYSTEM)) throw new FsError('EOPNOTSUPP');
+}
+
+/** Takes the names that begin with `prefix` out of a list at bytes[start … + length); returns its new length. */
+function without(prefix: Uint8Array, bytes: Uint8Array, start: number, length: number): number {
   let kept = start;
   for (let at = start; at < start + length; ) {
     const end = bytes.indexOf(0, at) + 1;
-    const trusted = TRUSTED.every((byte, index) => bytes[at + index] === byte);
-    if (!trusted) {
+    if (!begins(bytes, at, prefix)) {
       bytes.copyWithin(kept, at, end);
       kept += end - at;
     }
     at = end;
   }
   return kept - start;
+}
+
+/** Whether the zero-terminated name at `at` begins with `prefix`. */
+function begins(bytes: Uint8Array, at: number, prefix: Uint8Array): boolean {
+  return prefix.every((byte, index) => bytes[at + index] === byte);
 }
