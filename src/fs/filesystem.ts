@@ -140,6 +140,7 @@ export class FileSystem implements FileSystemOperations {
 
   statistics(statistics: Statistics): void {
     this.begin();
+    this.reclaim.retryPostponed();
     for (let step = 0; step < STATISTICS_STEPS_MAX && this.reclaim.pending; step += 1) this.reclaim.stepOne();
     const { state, geometry, allocator, inodes } = this.core;
     statistics.blockSize = BLOCK_SIZE;

@@ -21,6 +21,11 @@ export class Reclaim {
   private readonly queue = new Set<Ino>();
   /** Inodes whose work could not be done, and why: they stay on the orphan list. */
   private readonly failed = new Map<Ino, string>();
+  /**
+   * Inodes whose freeing needs a block that the host of a sparse image has no space for. Each inode that can be freed has one of
+   * them tried again: what it gave back may be enough.
+   */
+  private readonly postponed = new Set<Ino>();
 
   constructor(
     private readonly core: Core,
@@ -42,18 +47,21 @@ export class Reclaim {
   }
 
   isQueued(ino: Ino): boolean {
-    return this.queue.has(ino);
+    return this.queue.has(ino) || this.postponed.has(ino);
   }
 
-  /** Work that this inode still has is done now: its file is about to grow. EIO when it can't be: old bytes would show. */
+  /** Work that this inode still has is done now: its file is about to grow. EIO or ENOSPC when it can't be: old bytes would show. */
   finish(ino: Ino): void {
+    if (this.postponed.delete(ino)) this.queue.add(ino);
     while (this.queue.has(ino)) this.step(ino);
     const failure = this.failed.get(ino);
     if (failure !== undefined) fail('EIO', `inode ${String(ino)} has blocks past its end that can't be freed: ${failure}`);
+    if (this.postponed.has(ino)) fail('ENOSPC', `inode ${String(ino)} has blocks past its end that can't be freed: the host has no space`);
   }
 
   /** Finishes everything; for when space is needed, and before the volume is closed. */
   finishAll(): void {
+    this.retryPostponed();
     while (this.queue.size > 0) this.stepOne();
   }
 
@@ -64,6 +72,12 @@ export class Reclaim {
       break;
     }
     return this.queue.size > 0;
+  }
+
+  /** Queues what the host had no space for. It ends: only what is freed brings one of them back again. */
+  retryPostponed(): void {
+    for (const ino of this.postponed) this.queue.add(ino);
+    this.postponed.clear();
   }
 
   /** Takes up the orphans that a crash or a former mount left; the first few are done at once, the others in the background. */
@@ -84,13 +98,26 @@ export class Reclaim {
     try {
       const done = this.work(ino);
       core.journal.commit();
-      if (done) this.queue.delete(ino);
+      if (done) this.finished(ino);
     } catch (error) {
       core.journal.abort();
       this.queue.delete(ino);
       if (!(error instanceof FsError)) throw error;
+      if (error.code === 'ENOSPC') {
+        this.postponed.add(ino);
+        return;
+      }
       this.failed.set(ino, error.message);
       this.log(`orphan inode ${String(ino)} can't be freed: ${error.message}`);
+    }
+  }
+
+  private finished(ino: Ino): void {
+    this.queue.delete(ino);
+    for (const waiting of this.postponed) {
+      this.postponed.delete(waiting);
+      this.queue.add(waiting);
+      break;
     }
   }
 
