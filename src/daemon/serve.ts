@@ -4,7 +4,8 @@ import { Errno, FsError, messageOf } from '../base/errno.js';
 import { formatSize } from '../base/sizes.js';
 import { MIB } from '../base/units.js';
 import type { FileSystemOperations } from '../fs/operations.js';
-import { openVolume } from '../fs/volume.js';
+import { accessTimesOf } from '../fs/access-times.js';
+import { openVolume, type VolumeOptions } from '../fs/volume.js';
 import type { LogFunction } from '../fuse/log.js';
 import type { MountSettings, Transport } from '../fuse/transport.js';
 import { makeTransport } from '../fuse/transports.js';
@@ -13,6 +14,7 @@ import { openImage } from '../pmem/open.js';
 import type { DurabilityDomain } from '../pmem/pmem.js';
 import { mountedAt, mountOf } from './mounts.js';
 import type { ParsedOptions } from './options.js';
+import { MountFollower } from './mount-follower.js';
 
 const DEFAULT_CACHE_BYTES = 64 * MIB;
 /** After a signal, requests of those who still use a detached mount are answered for at most this long. */
@@ -58,7 +60,7 @@ export class MountedVolume {
     const pmem = await openForMount(plan);
     let fs: FileSystemOperations;
     try {
-      fs = openVolume(pmem, { readOnly: options.readOnly, cacheBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES, accessTimes: !options.flags.includes('noatime'), log });
+      fs = openVolume(pmem, { ...volumeOptions(options), log });
     } catch (error) {
       pmem.close();
       if (!(error instanceof FsError)) throw error;
@@ -68,10 +70,11 @@ export class MountedVolume {
     try {
       // Whoever waits for the mount finds the file there.
       if (pidfile !== null) writeFileSync(pidfile, `${String(process.pid)}\n`);
-      const transport = await makeTransport(options.transport, { fs, pmem, log, settings: mountSettings(plan) });
+      const control = new MountFollower(fs);
+      const transport = await makeTransport(options.transport, { fs, pmem, log, settings: mountSettings(plan), control });
       await transport.mount();
       const volume = new MountedVolume(plan, pmem, fs, transport, log);
-      volume.mountId = mountedAt(plan.directory)?.id ?? null;
+      control.mountId = volume.mountId = mountedAt(plan.directory)?.id ?? null;
       return volume;
     } catch (error) {
       if (pidfile !== null) rmSync(pidfile, { force: true });
@@ -94,6 +97,11 @@ export class MountedVolume {
     try {
       const end = await this.transport.serve();
       this.transport.close();
+      if (end === 'shut down') {
+        // As after a crash: the mount stays, dead, until somebody unmounts it, and the end of the process unlocks the image.
+        this.log('warning', `${this.plan.image} on ${this.plan.directory}: shut down, nothing was flushed`);
+        return;
+      }
       this.fs.close();
       // Still there if its connection was aborted.
       if (this.isMountedOnTop()) await this.detach();
@@ -155,6 +163,16 @@ async function openForMount({ image, options }: MountPlan): Promise<MappedPmem> 
     if (!busy || other === undefined) throw error;
     throw new FsError('EBUSY', `${image} is in use: it is mounted on ${other.directory}`);
   }
+}
+
+function volumeOptions(options: ParsedOptions): VolumeOptions {
+  return {
+    readOnly: options.readOnly,
+    recover: !options.noRecovery,
+    readOnlyOnDamage: options.errors === 'remount-ro',
+    cacheBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
+    accessTimes: accessTimesOf(options.flags, 'relative'),
+  };
 }
 
 function mountSettings({ image, directory, options }: MountPlan): MountSettings {

@@ -19,6 +19,8 @@ export class Reclaim {
   private readonly queue = new Set<Ino>();
   /** Inodes whose work could not be done, and why: they stay on the orphan list. */
   private readonly failed = new Map<Ino, string>();
+  /** While the volume is read-only: what comes is queued, and waits on the orphan list. */
+  paused = false;
 
   constructor(
     private readonly core: Core,
@@ -29,13 +31,13 @@ export class Reclaim {
   ) {}
 
   get pending(): boolean {
-    return this.queue.size > 0;
+    return !this.paused && this.queue.size > 0;
   }
 
   /** The inode is on the orphan list, and nobody holds it or it is to be cut. The first step is done at once: small files are gone then. */
   add(ino: Ino): void {
     this.queue.add(ino);
-    this.step(ino);
+    if (!this.paused) this.step(ino);
   }
 
   isQueued(ino: Ino): boolean {

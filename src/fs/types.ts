@@ -53,6 +53,7 @@ export class Attributes {
   btimeNanoseconds = 0;
   /** InodeFlag bits of the format. */
   flags = 0;
+  project = 0;
 }
 
 /** Which fields of an {@link AttributeChange} count. */
@@ -122,6 +123,7 @@ export class Statistics {
   nameMax = 0;
 }
 
-export const RenameFlag = { noReplace: 1, exchange: 2 } as const;
+/** As renameat2(2) numbers them. `whiteout`: a character device 0,0 takes the old name. */
+export const RenameFlag = { noReplace: 1, exchange: 2, whiteout: 4 } as const;
 export { AllocateMode } from '../format/layout.js';
 export const SeekWhence = { data: 3, hole: 4 } as const;

@@ -6,7 +6,7 @@ import type { FileSystemOperations } from '../fs/operations.js';
 import type { Ranges } from '../fs/types.js';
 import type { Channel } from './channel.js';
 import type { LogFunction } from './log.js';
-import { Session } from './session.js';
+import { type MountControl, Session } from './session.js';
 import type { MountSettings, ServeEnd, Transport } from './transport.js';
 
 /** Requests served before Node's event loop gets a turn in any case; receive() gives it one sooner when it has events. */
@@ -38,8 +38,9 @@ export class DevFuseTransport implements Transport, Channel {
     private readonly image: ImageHandle,
     private readonly settings: MountSettings,
     log: LogFunction,
+    private readonly control?: MountControl,
   ) {
-    this.session = new Session(fs, this, { directIo: settings.directIo, debug: settings.debug, log });
+    this.session = new Session(fs, this, { directIo: settings.directIo, debug: settings.debug, log, control });
   }
 
   mount(): Promise<void> {
@@ -108,6 +109,7 @@ export class DevFuseTransport implements Transport, Channel {
       const length = addon.receive(this.fd, session.buffer, wait, wait === 0 ? 0 : this.settings.spinMicroseconds);
       if (length > 0) {
         session.handle(length);
+        if (session.shutDown) return 'shut down';
         served++;
         this.emptyReceives = 0;
         if (session.workDue && served % REQUESTS_PER_STEP === 0) this.step();
@@ -143,6 +145,8 @@ export class DevFuseTransport implements Transport, Channel {
       this.flushTimer = null;
       this.session.timesDue = false;
       try {
+        // Somebody may have changed the mount without telling: then the answer is nobody's to hear.
+        this.control?.followMount();
         this.fs.flushTimes();
       } catch (error) {
         this.session.report('times', `writing timestamps failed: ${describe(error)}`);

@@ -19,6 +19,7 @@ export const InitFlag = {
 /** INIT, second word (bits 32 to 63 of the protocol's numbering). */
 export const InitFlag2 = {
   DIRECT_IO_ALLOW_MMAP: 1 << (36 - 32),
+  ALLOW_IDMAP: 1 << (40 - 32),
 } as const;
 
 export const OpenReply = {
@@ -58,6 +59,8 @@ export const OpenFlag = {
   CREAT: 0o100,
   EXCL: 0o200,
   TRUNC: 0o1000,
+  APPEND: 0o2000,
+  NOATIME: 0o1000000,
 } as const;
 
 /** Type bits of a mode. */

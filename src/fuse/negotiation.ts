@@ -53,7 +53,7 @@ const WANTED =
   InitFlag.MAX_PAGES |
   InitFlag.CACHE_SYMLINKS |
   InitFlag.INIT_EXT;
-const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP;
+const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP | InitFlag2.ALLOW_IDMAP;
 
 /**
  * Answers the kernel's INIT: everything wanted that it has. If its major version is newer, the result has ours and

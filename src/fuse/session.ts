@@ -10,7 +10,7 @@ import type { LogFunction } from './log.js';
 import { MAX_IO_BYTES, type NegotiatedProtocol } from './negotiation.js';
 import { opcodeName } from './opcodes.js';
 import { IN_HEADER_SIZE, PAGE_BYTES, WRITE_IN_SIZE } from './protocol.js';
-import { Replies } from './replies.js';
+import { DataError, Replies } from './replies.js';
 import { Request } from './request.js';
 
 /** What the kernel demands of a receive buffer: the largest WRITE with its headers; and room for two longest names. */
@@ -30,8 +30,16 @@ export interface SessionOptions {
   readonly directIo: boolean;
   readonly debug: boolean;
   readonly log: LogFunction;
+  /** The owner of the mount, if it can do something for a session. */
+  readonly control?: MountControl | undefined;
   /** From an earlier server of the same mount; INIT is expected otherwise. */
   readonly protocol?: NegotiatedProtocol;
+}
+
+/** What a session asks of the owner of its mount. */
+export interface MountControl {
+  /** Lets the volume follow what the kernel shows as the options of the mount (remount). Returns why it can't, or null. */
+  followMount(): FsError | null;
 }
 
 /** Serves one kind of request; throws FsError for the errno to answer. */
@@ -62,6 +70,9 @@ export class Session {
   timesDue = false;
   /** Something may have been freed: backgroundStep has to be asked. */
   workDue = true;
+  /** FS_IOC_SHUTDOWN was answered: no request is served any more, and nothing closed. */
+  shutDown = false;
+  readonly control: MountControl | null;
   readonly log: LogFunction;
   private readonly debug: boolean;
   private readonly reported = new Set<string>();
@@ -76,6 +87,7 @@ export class Session {
     this.openFlags = options.directIo ? OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES : OpenReply.KEEP_CACHE;
     this.protocol = options.protocol ?? null;
     this.log = options.log;
+    this.control = options.control ?? null;
     this.debug = options.debug;
   }
 
@@ -144,6 +156,7 @@ export class Session {
       errno = error.errno;
       const media = errno === Errno.EIO || errno === Errno.EUCLEAN || errno === Errno.EPROTO;
       if (media) this.report(error.message, `${what}: ${error.message}`);
+      if (media && errno !== Errno.EPROTO && !(error instanceof DataError)) this.fs.noteDamage(error.message);
       if (errno === Errno.EUCLEAN || errno === Errno.EPROTO) errno = Errno.EIO;
     } else {
       const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

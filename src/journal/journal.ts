@@ -127,8 +127,8 @@ export class Journal implements Blocks {
   /** Starts a transaction. EROFS on a read-only medium, EIO after a failed commit. */
   begin(): void {
     assert(!this.active, 'transactions do not nest');
-    if (this.failure !== undefined) fail('EIO', `the volume takes no more changes: ${this.failure}`);
     if (this.readOnly) fail('EROFS', 'the volume is mounted read-only');
+    if (this.failure !== undefined) fail('EIO', `the volume takes no more changes: ${this.failure}`);
     this.active = true;
     this.count = 0;
     this.discardCount = 0;

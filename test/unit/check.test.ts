@@ -162,7 +162,6 @@ const DAMAGES: Damage[] = [
   { name: 'blocks of a directory', kind: 'inode-blocks', do: (_, v) => { v.editInode(Sample.bigDirectory, (view) => { addTo(view, Inode.blocks, 1); }); } },
   { name: 'nanoseconds', kind: 'inode-time', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.btimeNanoseconds, 1e9, true); }); } },
   { name: 'seconds beyond 2^53', kind: 'inode-time', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.atimeSeconds + 4, 0x40000000, true); }); } },
-  { name: 'project', kind: 'inode-project', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.project, 1, true); }); } },
   { name: 'xattr block', kind: 'inode-xattr', do: (_, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.xattrBlock, 1600); }); } },
   { name: 'parent of a file', kind: 'inode-parent', do: (_, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.parent, 1); }); } },
   { name: 'body of a fifo', kind: 'inode-body', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint8(Inode.body + 127, 1); }); } },
@@ -261,7 +260,7 @@ const FREE_FIELDS: Record<string, string[]> = {
   VolumeState: ['sequence'],
   GroupHeader: [],
   Inode: [
-    'uid', 'gid', 'atimeSeconds', 'mtimeSeconds', 'ctimeSeconds', 'btimeSeconds',
+    'uid', 'gid', 'project', 'atimeSeconds', 'mtimeSeconds', 'ctimeSeconds', 'btimeSeconds',
     'atimeNanoseconds', 'mtimeNanoseconds', 'ctimeNanoseconds', 'btimeNanoseconds', 'generation', 'size',
   ],
   TreeNode: [],

@@ -25,7 +25,9 @@ const COPY_BYTES_MAX = 4 * MIB;
 export function open(session: Session): void {
   const { request, change, fs } = session;
   request.need(OPEN_IN_SIZE);
-  if ((request.u32(OpenIn.flags) & OpenFlag.TRUNC) !== 0) {
+  const flags = request.u32(OpenIn.flags);
+  if ((flags & (OpenFlag.ACCMODE | OpenFlag.TRUNC)) !== 0) fs.checkOpen(request.nodeid, (flags & (OpenFlag.APPEND | OpenFlag.TRUNC)) === OpenFlag.APPEND);
+  if ((flags & OpenFlag.TRUNC) !== 0) {
     // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this, so set-user-id goes here. Who may keep it is a matter of
     // CAP_FSETID, which a request doesn't tell; root is who usually has it.
     if (request.caller.uid !== 0) session.killPrivileges(request.nodeid);
@@ -41,10 +43,12 @@ export function open(session: Session): void {
 export function read(session: Session): void {
   const { request, ranges, replies, fs } = session;
   request.need(READ_IN_SIZE);
-  const offset = request.fileOffset(ReadIn.offset);
+  // Beyond the largest file there is what is beyond the end of any.
+  const offset = request.u64(ReadIn.offset);
   const size = Math.min(request.u32(ReadIn.size), MAX_IO_BYTES);
+  const silent = (request.u32(ReadIn.flags) & OpenFlag.NOATIME) !== 0;
   session.timesDue = true;
-  replies.data(fs.read(request.nodeid, offset, size, ranges), ranges);
+  replies.data(fs.read(request.nodeid, offset, size, ranges, silent), ranges);
 }
 
 /** The payload goes from the receive buffer to the medium; no byte of it comes through here. */
@@ -57,7 +61,8 @@ export function write(session: Session): void {
   request.need(WRITE_IN_SIZE + size);
   if ((flags & WriteFlag.KILL_SUIDGID) !== 0) session.killPrivileges(request.nodeid);
   session.timesDue = true;
-  replies.written(fs.write(request.nodeid, offset, request.bytes, IN_HEADER_SIZE + WRITE_IN_SIZE, size));
+  const mapped = (flags & WriteFlag.CACHE) !== 0;
+  replies.written(fs.write(request.nodeid, offset, request.bytes, IN_HEADER_SIZE + WRITE_IN_SIZE, size, mapped));
 }
 
 /** close(2) doesn't wait for this; the inode is held by its lookup count. */
@@ -85,7 +90,7 @@ export function fallocate(session: Session): void {
 export function lseek(session: Session): void {
   const { request, fs } = session;
   request.need(LSEEK_IN_SIZE);
-  session.replies.u64(fs.seek(request.nodeid, request.fileOffset(LseekIn.offset), request.u32(LseekIn.whence)));
+  session.replies.u64(fs.seek(request.nodeid, request.u64(LseekIn.offset), request.u32(LseekIn.whence)));
 }
 
 export function copyFileRange(session: Session): void {
@@ -100,7 +105,7 @@ export function copyFileRange64(session: Session): void {
 function copy(session: Session): number {
   const { request, fs } = session;
   request.need(COPY_FILE_RANGE_IN_SIZE);
-  const sourceOffset = request.fileOffset(CopyFileRangeIn.offsetIn);
+  const sourceOffset = request.u64(CopyFileRangeIn.offsetIn);
   const target = request.ino(CopyFileRangeIn.nodeidOut);
   const targetOffset = request.fileOffset(CopyFileRangeIn.offsetOut);
   const length = Math.min(request.u64(CopyFileRangeIn.length), COPY_BYTES_MAX);
