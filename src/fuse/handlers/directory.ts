@@ -1,4 +1,4 @@
-import { FsError } from '../../base/errno.js';
+import { Errno, FsError } from '../../base/errno.js';
 import type { Ino } from '../../base/units.js';
 import { getU64 } from '../../format/numbers.js';
 import { direntSize } from '../dirent-sink.js';
@@ -66,6 +66,7 @@ function fillEntry(session: Session, at: number): void {
     // A damaged inode doesn't hide its neighbours: its name is shown without attributes (node id 0), and whoever looks it up
     // is told.
     session.report(error.message, `READDIRPLUS of inode ${String(session.request.nodeid)}: ${error.message}`);
+    if (error.errno === Errno.EIO) fs.noteDamage(error.message);
     return;
   }
   fs.hold(ino);
