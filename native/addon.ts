@@ -94,6 +94,10 @@ export interface Addon {
 
   /** Mounts (mount(2) for root, fusermount3 for others) and returns the non-blocking descriptor of /dev/fuse. */
   mountDevice(options: MountDeviceOptions): number;
+  /** Changes the flags of a mount, names as mount(8) has them, to exactly these. Never on the own mount: it may wait for its daemon. */
+  remount(directory: string, flags: readonly string[]): void;
+  /** An ioctl without an argument: 0, or a negative errno. */
+  ioctl(fd: number, request: number): number;
   /** Unmounts on another thread, because the kernel may have to write dirty pages through this process first. */
   unmount(directory: string, lazy: boolean): Promise<void>;
   /**

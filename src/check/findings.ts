@@ -57,7 +57,6 @@ export const FINDING_KINDS = [
   'inode-size',
   'inode-blocks',
   'inode-time',
-  'inode-project',
   'inode-parent',
   'inode-xattr',
   'inode-body',

@@ -29,6 +29,7 @@ const KNOWN_FLAGS =
   InodeFlag.noDump |
   InodeFlag.noAtime |
   InodeFlag.sync |
+  InodeFlag.projectInherit |
   InodeFlag.treeBody |
   InodeFlag.orphan;
 
@@ -119,8 +120,6 @@ export class InodeChecker {
       const value = getI64(this.view, this.base + Inode[field]);
       if (!Number.isSafeInteger(value)) this.report('inode-time', field, 'between -2^53 and 2^53', value);
     }
-    const project = this.u32(Inode.project);
-    if (project !== 0) this.report('inode-project', 'project', 0, project);
     const xattrBlock = this.u64(Inode.xattrBlock);
     this.xattrBlocks = xattrBlock === 0 ? 0 : this.xattrs.check(xattrBlock, this.ino, this.u16(Inode.mode));
     const parent = this.u64(Inode.parent);

@@ -1,6 +1,7 @@
 import { Errno, FsError } from '../base/errno.js';
 import { formatSize } from '../base/sizes.js';
 import { MIB } from '../base/units.js';
+import { accessTimesOf } from '../fs/access-times.js';
 import type { VolumeOptions } from '../fs/volume.js';
 import type { LogFunction } from '../fuse/log.js';
 import type { MountSettings } from '../fuse/transport.js';
@@ -33,8 +34,10 @@ export function describeMount({ image, directory, options }: MountPlan, { size, 
 export function volumeOptions({ options }: MountPlan, log: LogFunction): VolumeOptions {
   return {
     readOnly: options.readOnly,
+    recover: !options.noRecovery,
+    readOnlyOnDamage: options.errors === 'remount-ro',
     cacheBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
-    accessTimes: !options.flags.includes('noatime'),
+    accessTimes: accessTimesOf(options.flags, 'relative'),
     log,
   };
 }

@@ -12,6 +12,7 @@ import { SharedState } from '../fuse/shared-state.js';
 import { isUnanswered, noteCommitted, resend, settleInFlight } from '../fuse/takeover.js';
 import { MappedPmem } from '../pmem/mapped.js';
 import { Exit } from './exit-codes.js';
+import { MountFollower } from './mount-follower.js';
 import { describeMount, type MountPlan, mountSettings, volumeOptions } from './plan.js';
 import { mapControl, SegmentPages } from './segment.js';
 import { Order, ServerFd, type ServerReport } from './server-process.js';
@@ -115,7 +116,12 @@ class Server {
     private readonly volume: OpenVolume,
     device: number,
   ) {
-    this.transport = new DevFuseTransport(device, volume.fs, volume.pmem.handle, mountSettings(plan), log, volume.shared);
+    const settings = mountSettings(plan);
+    const follower = new MountFollower(volume.fs);
+    follower.follow(settings.directory, settings.source);
+    // What a former server had been told by a remount.
+    follower.followMount();
+    this.transport = new DevFuseTransport(device, volume.fs, volume.pmem.handle, settings, log, volume.shared, follower);
   }
 
   /** Returns the exit code. */
@@ -125,6 +131,10 @@ class Server {
     const ended = transport.serve();
     report({ serving: true });
     const end = await ended;
+    if (end === 'shut down') {
+      log('warning', `${plan.image} on ${plan.directory}: shut down, nothing was flushed`);
+      return Exit.shutDown;
+    }
     transport.close();
     try {
       this.volume.fs.close();

@@ -93,6 +93,8 @@ export class Supervisor {
       const end = await this.server.ended;
       if (this.over) return Exit.crashed;
       if (end.code === Exit.done || end.code === Exit.unclean) return await this.finish(end.code);
+      // As after a crash: the mount stays, dead, until somebody unmounts it.
+      if (end.code === Exit.shutDown) return await this.finish(Exit.done, true);
       const what = `the server of ${this.plan.image} died (${describeEnd(end)})`;
       fruitless = this.shared.served > served ? 1 : fruitless + 1;
       served = this.shared.served;
@@ -164,13 +166,13 @@ export class Supervisor {
   }
 
   /** Gives everything back; the image's lock when the servers have ended. */
-  private async finish(code: number): Promise<number> {
+  private async finish(code: number, leaveMount = false): Promise<number> {
     this.over = true;
     if (this.reserveTimer !== null) clearTimeout(this.reserveTimer);
     if (this.device !== -1) closeSync(this.device);
     this.device = -1;
     // Still there if its connection was aborted.
-    await this.mount.detach();
+    if (!leaveMount) await this.mount.detach();
     const { reserve } = this;
     reserve?.kill();
     await Promise.all([this.server.ended, reserve?.ended]);

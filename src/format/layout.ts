@@ -125,6 +125,7 @@ export const InodeFlag = {
   noDump: 0x8,
   noAtime: 0x10,
   sync: 0x20,
+  projectInherit: 0x40,
   treeBody: 0x40000000,
   orphan: 0x80000000,
 } as const;

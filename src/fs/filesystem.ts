@@ -5,10 +5,12 @@ import { FileAllocation } from '../file/allocation.js';
 import { FileContent } from '../file/content.js';
 import { describeRange, seekContent } from '../file/reading.js';
 import { stampAccess, stampChange } from '../file/times.js';
-import { BLOCK_SIZE, FileType, INODES_PER_BLOCK, Inode, NAME_MAX } from '../format/layout.js';
-import { getI64, getU64 } from '../format/numbers.js';
+import { AllocateMode, BLOCK_SIZE, FILE_SIZE_MAX, FileType, INODES_PER_BLOCK, Inode, InodeFlag, NAME_MAX } from '../format/layout.js';
+import { getU64 } from '../format/numbers.js';
 import type { Core } from '../space/core.js';
+import { type AccessTimes, isAccessDue } from './access-times.js';
 import { applyChange, checkTimes, needsResize } from './attributes.js';
+import { changeFlags, flagsOf, requireAppending, requireChangeable, requireMutable, requireUnprotected } from './inode-flags.js';
 import type { KeptTimes } from './kept-times.js';
 import { Names } from './names.js';
 import type { FileSystemOperations } from './operations.js';
@@ -19,7 +21,7 @@ import { Xattrs } from './xattrs.js';
 import {
   type AttributeChange,
   type Attributes,
-  type Caller,
+  Caller,
   Change,
   type EntrySink,
   type Name,
@@ -35,14 +37,19 @@ const DIRECTORY_TYPE = FileType.directory >>> 12;
 /** Steps of freeing that statfs waits for, so that what was removed just now shows as free. */
 const STATISTICS_STEPS_MAX = 2000;
 const COPY_BYTES = 1024 * 1024;
-const DAY_SECONDS = 86400;
 /** Changes of a file with which its capabilities go. */
 const TAKES_CAPABILITY = Change.size | Change.uid | Change.gid | Change.killPrivileges;
+/** Who owns a whiteout that nobody in particular asked for. */
+const SUPERUSER = new Caller();
 
 export interface FileSystemOptions {
   readOnly: boolean;
-  /** Keep access times as `relatime` does; without it reading leaves them alone. */
-  accessTimes: boolean;
+  /** When reading changes access times. */
+  accessTimes: AccessTimes;
+  /** Damage that an operation meets ends all changes. */
+  readOnlyOnDamage: boolean;
+  /** Finish what a crash interrupted, in DRAM when the medium must not be written. */
+  recover: boolean;
   log: (message: string) => void;
   /** Holds that a former server of this mount left; default: none. */
   references?: References | undefined;
@@ -71,11 +78,17 @@ export class FileSystem implements FileSystemOperations {
   private readonly copyRanges = new Ranges(512);
   /** While a sink takes entries it may ask for attributes; that is part of the same operation. */
   private reading = false;
+  /** No change is taken: opened so, remounted, or after damage. */
+  private readOnly: boolean;
+  private damaged = false;
+  private accessTimes: AccessTimes;
 
   constructor(
     private readonly core: Core,
     private readonly options: FileSystemOptions,
   ) {
+    this.readOnly = options.readOnly;
+    this.accessTimes = options.accessTimes;
     this.references = options.references ?? new References();
     this.directories = new Directories(core.journal, core.allocator, core.geometry.hashSeed, options.hash);
     this.content = new FileContent(core);
@@ -86,7 +99,7 @@ export class FileSystem implements FileSystemOperations {
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };
-    this.allocation.resume(options.log);
+    if (options.recover) this.allocation.resume(options.log);
     if (!options.readOnly) {
       this.adoptTimes();
       this.adoptUnlinked();
@@ -119,10 +132,11 @@ export class FileSystem implements FileSystemOperations {
     } else {
       this.loadRange(ino, 0, length, bytes, offset);
     }
+    this.noteAccess(ino);
     return length;
   }
 
-  readDirectory(ino: Ino, cookie: number, sink: EntrySink): void {
+  readDirectory(ino: Ino, cookie: number, sink: EntrySink, silent = false): void {
     this.begin();
     const record = this.core.inodes.get(ino);
     requireDirectory(this.view, record);
@@ -135,7 +149,7 @@ export class FileSystem implements FileSystemOperations {
     } finally {
       this.reading = false;
     }
-    if (this.options.accessTimes) this.noteAccess(ino);
+    if (!silent && this.accessTimes.directories) this.noteAccess(ino);
   }
 
   statistics(statistics: Statistics): void {
@@ -233,12 +247,12 @@ export class FileSystem implements FileSystemOperations {
     }
   }
 
-  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number): void {
+  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number, caller = SUPERUSER): void {
     this.beginChange();
     if (this.names.checkRename(parent, name, newParent, newName, flags)) return;
     this.core.journal.begin();
     try {
-      this.names.rename(parent, name, newParent, newName, flags);
+      this.names.rename(parent, name, newParent, newName, flags, caller);
       this.commit(0);
     } catch (error) {
       this.abort(error);
@@ -250,6 +264,7 @@ export class FileSystem implements FileSystemOperations {
   setAttributes(ino: Ino, change: AttributeChange): void {
     this.beginChange();
     checkTimes(change);
+    requireChangeable(this.view, this.core.inodes.get(ino), change);
     if (needsResize(change)) this.checkResize(ino, change.size);
     this.core.journal.begin();
     try {
@@ -266,23 +281,47 @@ export class FileSystem implements FileSystemOperations {
     }
   }
 
-  read(ino: Ino, offset: number, length: number, ranges: Ranges): number {
+  setFlags(ino: Ino, flags: number, project: number): void {
+    this.beginChange();
+    this.core.journal.begin();
+    try {
+      const record = this.core.inodes.edit(ino);
+      changeFlags(this.view, record, flags, project);
+      stampChange(this.view, record, this.core.clock, false);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  checkOpen(ino: Ino, appending: boolean): void {
+    this.begin();
+    const record = this.core.inodes.get(ino);
+    if (appending) requireMutable(this.view, record);
+    else requireUnprotected(this.view, record);
+  }
+
+  read(ino: Ino, offset: number, length: number, ranges: Ranges, silent = false): number {
     this.begin();
     requireRegular(this.view, this.core.inodes.get(ino));
     const bytes = describeRange(this.core, this.content.extents, ino, offset, length, ranges);
-    if (this.options.accessTimes) this.noteAccess(ino);
+    if (!silent) this.noteAccess(ino);
     return bytes;
   }
 
-  write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number): number {
+  write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number, mapped = false): number {
     this.beginChange();
-    requireRegular(this.view, this.core.inodes.get(ino));
+    const record = this.core.inodes.get(ino);
+    requireRegular(this.view, record);
+    if (!mapped) requireMutable(this.view, record);
+    requireAppending(this.view, record, offset);
     if (length === 0) return 0;
-    this.content.checkEnd(offset + length);
+    const count = Math.min(length, FILE_SIZE_MAX - offset);
+    if (!(count > 0)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
     this.reclaim.finish(ino);
     this.dropCapability(ino);
-    if (!this.content.write(ino, offset, source, sourceOffset, length)) this.notePendingChange(ino);
-    return length;
+    if (!this.content.write(ino, offset, source, sourceOffset, count)) this.notePendingChange(ino);
+    return count;
   }
 
   append(ino: Ino, source: Uint8Array, sourceOffset: number, length: number): number {
@@ -297,6 +336,8 @@ export class FileSystem implements FileSystemOperations {
     const record = this.core.inodes.get(ino);
     if (typeOf(this.view, record) === FileType.directory) fail('EISDIR', 'is a directory');
     if (typeOf(this.view, record) !== FileType.regular) fail('ENODEV', 'not a regular file');
+    if ((mode & ~AllocateMode.keepSize) === 0) requireMutable(this.view, record);
+    else requireUnprotected(this.view, record);
     this.content.checkEnd(offset + length);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
@@ -314,7 +355,10 @@ export class FileSystem implements FileSystemOperations {
     this.beginChange();
     const record = this.core.inodes.get(source);
     requireRegular(this.view, record);
-    requireRegular(this.view, this.core.inodes.get(target));
+    const targetRecord = this.core.inodes.get(target);
+    requireRegular(this.view, targetRecord);
+    requireMutable(this.view, targetRecord);
+    requireAppending(this.view, targetRecord, targetOffset);
     const overlap = source === target && sourceOffset < targetOffset + length && targetOffset < sourceOffset + length;
     if (overlap) fail('EINVAL', 'the ranges overlap');
     const most = Math.min(length, COPY_BYTES, sizeOf(this.view, record) - sourceOffset);
@@ -326,9 +370,10 @@ export class FileSystem implements FileSystemOperations {
 
   sync(ino: Ino): void {
     this.begin();
-    if (!this.options.readOnly && this.core.inodes.hasPendingTimes(ino)) this.core.journal.flushPending();
+    if (this.readOnly) return;
+    if (this.core.inodes.hasPendingTimes(ino)) this.core.journal.flushPending();
     // Every acknowledged change is durable already; this makes the last transaction's blocks so in place.
-    if (!this.options.readOnly) this.core.pmem.fence();
+    this.core.pmem.fence();
   }
 
   // ---- extended attributes -------------------------------------------------------------------------
@@ -378,6 +423,7 @@ export class FileSystem implements FileSystemOperations {
   }
 
   flushTimes(): void {
+    if (this.readOnly) return;
     this.begin();
     this.core.journal.flushPending();
   }
@@ -397,8 +443,39 @@ export class FileSystem implements FileSystemOperations {
     request.kind = kind;
   }
 
+  // ---- read-only and back --------------------------------------------------------------------------
+
+  setReadOnly(readOnly: boolean): void {
+    if (readOnly === this.readOnly) return;
+    if (!readOnly && this.options.readOnly) fail('EROFS', 'the volume was opened read-only: unmount it and mount it again');
+    if (!readOnly && this.damaged) fail('EROFS', 'the volume is damaged: unmount it and run fsck.nvmfs');
+    if (readOnly) {
+      this.flushTimes();
+      this.core.pmem.fence();
+    }
+    this.stopChanges(readOnly);
+  }
+
+  setAccessTimes(times: AccessTimes): void {
+    this.accessTimes = times;
+  }
+
+  noteDamage(message: string): void {
+    if (!this.options.readOnlyOnDamage || this.readOnly) return;
+    this.damaged = true;
+    // Pending timestamps stay where they are, in DRAM: the next mount shows the older ones.
+    this.stopChanges(true);
+    this.options.log(`the volume is read-only from now on (errors=remount-ro): ${message}; unmount it and run fsck.nvmfs`);
+  }
+
+  private stopChanges(stop: boolean): void {
+    this.readOnly = stop;
+    this.core.journal.readOnly = stop;
+    this.reclaim.paused = stop;
+  }
+
   close(): void {
-    if (!this.options.readOnly) {
+    if (!this.readOnly) {
       this.core.journal.request.clear();
       this.reclaim.finishAll();
       this.flushTimes();
@@ -418,7 +495,7 @@ export class FileSystem implements FileSystemOperations {
   }
 
   private beginChange(): void {
-    if (this.options.readOnly) fail('EROFS', 'the volume is mounted read-only');
+    if (this.readOnly) fail('EROFS', 'the volume is mounted read-only');
     this.begin();
     this.core.orphans.prepare();
     this.names.dropped.length = 0;
@@ -467,19 +544,14 @@ export class FileSystem implements FileSystemOperations {
     if (this.core.journal.pendingFull) this.core.journal.flushPending();
   }
 
-  /** As relatime: the access time follows when it is not later than the last change, or is a day old. */
+  /** Something was read: the access time follows as the mount and the inode say. */
   private noteAccess(ino: Ino): void {
-    if (this.options.readOnly) return;
+    const { policy } = this.accessTimes;
+    if (policy === 'never' || this.readOnly) return;
     const { view } = this;
     const record = this.core.inodes.get(ino);
-    if (linksOf(view, record) === 0) return;
-    const access = getI64(view, record + Inode.atimeSeconds) + view.getUint32(record + Inode.atimeNanoseconds, true) / 1e9;
-    const modified = getI64(view, record + Inode.mtimeSeconds) + view.getUint32(record + Inode.mtimeNanoseconds, true) / 1e9;
-    const changed = getI64(view, record + Inode.ctimeSeconds) + view.getUint32(record + Inode.ctimeNanoseconds, true) / 1e9;
-    if (access > modified && access > changed) {
-      this.core.clock.now();
-      if (this.core.clock.seconds - access < DAY_SECONDS) return;
-    }
+    if (linksOf(view, record) === 0 || (flagsOf(view, record) & InodeFlag.noAtime) !== 0) return;
+    if (policy === 'relative' && !isAccessDue(view, record, this.core.clock)) return;
     const pending = this.core.inodes.editPending(ino);
     stampAccess(view, pending, this.core.clock);
     this.options.times?.note(ino, view, pending);

@@ -7,6 +7,7 @@ import type { FileContent } from '../file/content.js';
 import { stampChange } from '../file/times.js';
 import type { Core } from '../space/core.js';
 import { Tree } from '../tree/tree.js';
+import { flagsOf, inheritFlags, requireMutable, requireRemovable, requireSameProject, requireUnprotected } from './inode-flags.js';
 import { INLINE_SYMLINK_MAX } from './reclaim.js';
 import { changeLinks, isDirectory, linksOf, modeOf, parentOf, requireDirectory, setDevice, stampNew, typeOf } from './records.js';
 import { type Caller, type Name, RenameFlag } from './types.js';
@@ -17,6 +18,7 @@ const SLASH = 0x2f;
 const PERMISSIONS = 0o7777;
 const SET_GROUP_ID = 0o2000;
 const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(FileType).filter((type) => type !== FileType.mask));
+const RENAME_FLAGS = RenameFlag.noReplace | RenameFlag.exchange | RenameFlag.whiteout;
 
 /**
  * Everything that changes names: make, link, unlink, rename. Each call is one transaction, begun and ended by its caller
@@ -36,9 +38,9 @@ export class Names {
   /** The inode of a name, 0 if there is none. */
   lookup(parent: Ino, name: Name): Ino | 0 {
     const record = this.core.inodes.get(parent);
-    requireDirectory(this.view, record);
     this.checkLength(name);
     if (isDot(name)) return parent;
+    requireDirectory(this.view, record);
     if (isDotDot(name)) return parentOf(this.view, record);
     return this.directories.find(record, name.bytes, name.offset, name.length) ? this.directories.foundIno : 0;
   }
@@ -61,6 +63,7 @@ export class Names {
       fail('EEXIST', 'the name exists');
     }
     if (linksOf(this.view, record) === 0) fail('ENOENT', 'the directory was removed');
+    requireMutable(this.view, record);
   }
 
   /** Blocks for the ACLs that a new inode in a directory inherits. */
@@ -102,7 +105,7 @@ export class Names {
       }
     } else {
       Tree.initRoot(this.view, this.core.journal.bytes, record + Inode.body);
-      this.view.setUint32(record + Inode.flags, InodeFlag.treeBody, true);
+      this.view.setUint32(record + Inode.flags, flagsOf(this.view, record) | InodeFlag.treeBody, true);
       this.content.fillNew(record, ino, target.bytes, target.offset, target.length);
     }
     this.enter(this.core.inodes.edit(parent), name, ino, record);
@@ -120,6 +123,7 @@ export class Names {
     const record = this.core.inodes.get(parent);
     requireDirectory(this.view, record);
     if (linksOf(this.view, record) === 0) fail('ENOENT', 'the directory was removed');
+    requireMutable(this.view, record);
   }
 
   checkTarget(target: Name): void {
@@ -130,7 +134,10 @@ export class Names {
   /** As `checkNew`, for one more name of an inode. */
   checkLink(ino: Ino, parent: Ino, name: Name): void {
     this.checkFree(parent, name);
-    if (isDirectory(this.view, this.core.inodes.get(ino))) fail('EPERM', 'a directory has one name');
+    const record = this.core.inodes.get(ino);
+    requireUnprotected(this.view, record);
+    if (isDirectory(this.view, record)) fail('EPERM', 'a directory has one name');
+    requireSameProject(this.view, this.core.inodes.get(parent), record);
     this.checkNew(parent, name, 0);
   }
 
@@ -150,6 +157,7 @@ export class Names {
     if (isDot(name) || isDotDot(name)) fail('EISDIR', 'is a directory');
     const ino = this.existing(directory, name);
     const record = this.core.inodes.get(ino);
+    requireRemovable(this.view, directory, record);
     if (isDirectory(this.view, record)) fail('EISDIR', 'is a directory');
     this.leave(parent, this.directories.foundKey);
     this.drop(ino);
@@ -163,6 +171,7 @@ export class Names {
     if (isDotDot(name)) fail('ENOTEMPTY', 'the directory is not empty');
     const ino = this.existing(directory, name);
     const record = this.core.inodes.get(ino);
+    requireRemovable(this.view, directory, record);
     requireDirectory(this.view, record);
     this.requireParent(ino, parent);
     if (this.directories.entries(record) > 0) fail('ENOTEMPTY', 'the directory is not empty');
@@ -177,7 +186,8 @@ export class Names {
   checkRename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number): boolean {
     const exchange = (flags & RenameFlag.exchange) !== 0;
     const noReplace = (flags & RenameFlag.noReplace) !== 0;
-    if ((flags & ~(RenameFlag.exchange | RenameFlag.noReplace)) !== 0 || (exchange && noReplace)) fail('EINVAL', 'unknown rename flags');
+    const whiteout = (flags & RenameFlag.whiteout) !== 0;
+    if ((flags & ~RENAME_FLAGS) !== 0 || (exchange && (noReplace || whiteout))) fail('EINVAL', 'unknown rename flags');
     const from = this.core.inodes.get(parent);
     const to = this.core.inodes.get(newParent);
     requireDirectory(this.view, from);
@@ -196,18 +206,38 @@ export class Names {
     this.requireParent(ino, parent);
     if (replaced !== 0) this.requireParent(replaced, newParent);
     if (replaced === ino) return true;
+    this.checkRenameFlags(parent, ino, newParent, replaced, exchange);
+    const extra = whiteout ? this.core.inodes.blocksToAllocate() : 0;
     if (replaced === 0) {
-      const record = this.core.inodes.get(newParent);
-      if (linksOf(this.view, record) === 0) fail('ENOENT', 'the directory was removed');
-      this.core.allocator.require(this.directories.nodesToInsert(record));
+      this.core.allocator.require(extra + this.directories.nodesToInsert(this.core.inodes.get(newParent)));
     } else if (!exchange) {
       this.checkReplace(ino, replaced);
+      if (whiteout) this.core.allocator.require(extra);
     }
     return false;
   }
 
-  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number): void {
+  /** What flags of the inodes forbid, and a new parent that was removed. */
+  private checkRenameFlags(parent: Ino, ino: Ino, newParent: Ino, replaced: Ino | 0, exchange: boolean): void {
+    const { inodes } = this.core;
+    const from = inodes.get(parent);
+    const to = inodes.get(newParent);
+    const record = inodes.get(ino);
+    requireRemovable(this.view, from, record);
+    if (replaced !== 0) {
+      requireRemovable(this.view, to, inodes.get(replaced));
+    } else {
+      if (linksOf(this.view, to) === 0) fail('ENOENT', 'the directory was removed');
+      requireMutable(this.view, to);
+    }
+    requireSameProject(this.view, to, record);
+    if (exchange && replaced !== 0) requireSameProject(this.view, from, inodes.get(replaced));
+  }
+
+  /** `caller` owns the whiteout, if one is asked for. */
+  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number, caller: Caller): void {
     const { directories } = this;
+    const whiteout = (flags & RenameFlag.whiteout) !== 0 ? this.newWhiteout(parent, caller) : 0;
     const ino = this.existing(this.core.inodes.get(parent), name);
     const type = directories.foundType;
     const key = directories.foundKey;
@@ -215,7 +245,7 @@ export class Names {
     if (!directories.find(to, newName.bytes, newName.offset, newName.length)) {
       // The new entry first: its key may be the one after the old one's.
       directories.insert(to, newName.bytes, newName.offset, newName.length, ino, type);
-      directories.remove(this.core.inodes.edit(parent), key);
+      this.giveUpName(parent, key, whiteout);
       this.moved(ino, parent, newParent);
     } else {
       const replaced = directories.foundIno;
@@ -227,7 +257,7 @@ export class Names {
         this.moved(replaced, newParent, parent);
         stampChange(this.view, this.core.inodes.edit(replaced), this.core.clock, false);
       } else {
-        directories.remove(this.core.inodes.edit(parent), key);
+        this.giveUpName(parent, key, whiteout);
         this.moved(ino, parent, newParent);
         this.dropReplaced(replaced, newParent);
       }
@@ -235,6 +265,20 @@ export class Names {
     stampChange(this.view, this.core.inodes.edit(parent), this.core.clock, true);
     stampChange(this.view, this.core.inodes.edit(newParent), this.core.clock, true);
     stampChange(this.view, this.core.inodes.edit(ino), this.core.clock, false);
+  }
+
+  /** The name that was renamed goes, or names the whiteout. */
+  private giveUpName(parent: Ino, key: number, whiteout: Ino | 0): void {
+    const directory = this.core.inodes.edit(parent);
+    if (whiteout === 0) this.directories.remove(directory, key);
+    else this.directories.replace(directory, key, whiteout, FileType.character >>> 12);
+  }
+
+  /** The device 0,0 by which union filesystems know that a name was removed. */
+  private newWhiteout(parent: Ino, caller: Caller): Ino {
+    const ino = this.newInode(parent, FileType.character, caller);
+    this.view.setUint32(this.core.inodes.newRecord + Inode.nlink, 1, true);
+    return ino;
   }
 
   // ---- inside ------------------------------------------------------------------------------------
@@ -257,6 +301,7 @@ export class Names {
     this.view.setUint32(record + Inode.uid, caller.uid, true);
     this.view.setUint32(record + Inode.gid, inherits ? this.view.getUint32(directory + Inode.gid, true) : caller.gid, true);
     stampNew(this.view, record, this.core.clock);
+    inheritFlags(this.view, record, directory);
     if (type === FileType.regular || type === FileType.directory) Tree.initRoot(this.view, this.core.journal.bytes, record + Inode.body);
     return ino;
   }

@@ -26,6 +26,8 @@ export class Reclaim {
    * them tried again: what it gave back may be enough.
    */
   private readonly postponed = new Set<Ino>();
+  /** While the volume is read-only: what comes is queued, and waits on the orphan list. */
+  paused = false;
 
   constructor(
     private readonly core: Core,
@@ -37,13 +39,13 @@ export class Reclaim {
   ) {}
 
   get pending(): boolean {
-    return this.queue.size > 0;
+    return !this.paused && this.queue.size > 0;
   }
 
   /** The inode is on the orphan list, and nobody holds it or it is to be cut. The first step is done at once: small files are gone then. */
   add(ino: Ino): void {
     this.queue.add(ino);
-    this.step(ino);
+    if (!this.paused) this.step(ino);
   }
 
   isQueued(ino: Ino): boolean {

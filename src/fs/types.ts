@@ -55,6 +55,7 @@ export class Attributes {
   btimeNanoseconds = 0;
   /** InodeFlag bits of the format. */
   flags = 0;
+  project = 0;
 }
 
 /** Which fields of an {@link AttributeChange} count. */
@@ -124,7 +125,8 @@ export class Statistics {
   nameMax = 0;
 }
 
-export const RenameFlag = { noReplace: 1, exchange: 2 } as const;
+/** As renameat2(2) numbers them. `whiteout`: a character device 0,0 takes the old name. */
+export const RenameFlag = { noReplace: 1, exchange: 2, whiteout: 4 } as const;
 export const XattrFlag = {
   /** EEXIST if the attribute exists. */
   create: 1,

@@ -6,7 +6,7 @@ import type { FileSystemOperations } from '../fs/operations.js';
 import type { Ranges } from '../fs/types.js';
 import type { Channel } from './channel.js';
 import type { LogFunction } from './log.js';
-import { Session } from './session.js';
+import { type MountControl, Session } from './session.js';
 import type { SharedState } from './shared-state.js';
 import type { MountSettings, ServeEnd, Transport } from './transport.js';
 
@@ -49,8 +49,9 @@ export class DevFuseTransport implements Transport, Channel {
     private readonly settings: MountSettings,
     log: LogFunction,
     shared: SharedState,
+    private readonly control?: MountControl,
   ) {
-    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared });
+    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared, control });
     // A former server may have left some.
     this.session.timesDue = true;
   }
@@ -109,6 +110,7 @@ export class DevFuseTransport implements Transport, Channel {
       const length = addon.receive(this.fd, session.buffer, wait, wait === 0 ? 0 : this.settings.spinMicroseconds);
       if (length > 0) {
         session.handle(length);
+        if (session.shutDown) return 'shut down';
         served++;
         this.emptyReceives = 0;
         if (session.workDue && served % REQUESTS_PER_STEP === 0) this.step();
@@ -144,6 +146,8 @@ export class DevFuseTransport implements Transport, Channel {
       this.flushTimer = null;
       this.session.timesDue = false;
       try {
+        // Somebody may have changed the mount without telling: then the answer is nobody's to hear.
+        this.control?.followMount();
         this.fs.flushTimes();
       } catch (error) {
         this.session.report('times', `writing timestamps failed: ${describe(error)}`);

@@ -25,6 +25,7 @@ export const InitFlag2 = {
   DIRECT_IO_ALLOW_MMAP: 1 << (36 - 32),
   /** The kernel sends requests again when it is asked to (Notify.RESEND); from Linux 6.9. */
   HAS_RESEND: 1 << (39 - 32),
+  ALLOW_IDMAP: 1 << (40 - 32),
 } as const;
 
 export const OpenReply = {
@@ -76,6 +77,8 @@ export const OpenFlag = {
   CREAT: 0o100,
   EXCL: 0o200,
   TRUNC: 0o1000,
+  APPEND: 0o2000,
+  NOATIME: 0o1000000,
 } as const;
 
 /** Type bits of a mode. */

@@ -9,7 +9,7 @@ import { handlers } from './handlers/table.js';
 import type { LogFunction } from './log.js';
 import type { NegotiatedProtocol } from './negotiation.js';
 import { opcodeName } from './opcodes.js';
-import { Replies } from './replies.js';
+import { DataError, Replies } from './replies.js';
 import { Request } from './request.js';
 import { RESENT, SharedState } from './shared-state.js';
 import { answerResent } from './takeover.js';
@@ -35,8 +35,16 @@ export interface SessionOptions {
   readonly acls: boolean;
   readonly debug: boolean;
   readonly log: LogFunction;
+  /** The owner of the mount, if it can do something for a session. */
+  readonly control?: MountControl | undefined;
   /** Of the mount, with what former servers left there; default: memory of its own. INIT is expected if that was not served yet. */
   readonly shared?: SharedState;
+}
+
+/** What a session asks of the owner of its mount. */
+export interface MountControl {
+  /** Lets the volume follow what the kernel shows as the options of the mount (remount). Returns why it can't, or null. */
+  followMount(): FsError | null;
 }
 
 /** Serves one kind of request; throws FsError for the errno to answer. */
@@ -67,6 +75,9 @@ export class Session {
   timesDue = false;
   /** Something may have been freed: backgroundStep has to be asked. */
   workDue = true;
+  /** FS_IOC_SHUTDOWN was answered: no request is served any more, and nothing closed. */
+  shutDown = false;
+  readonly control: MountControl | null;
   readonly log: LogFunction;
   readonly wantsAcls: boolean;
   private readonly debug: boolean;
@@ -85,6 +96,7 @@ export class Session {
     this.openFlags = options.directIo ? OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES : OpenReply.KEEP_CACHE;
     this.wantsAcls = options.acls;
     this.log = options.log;
+    this.control = options.control ?? null;
     this.debug = options.debug;
   }
 
@@ -206,6 +218,7 @@ export class Session {
       errno = error.errno;
       const media = errno === Errno.EIO || errno === Errno.EUCLEAN || errno === Errno.EPROTO;
       if (media) this.report(error.message, `${what}: ${error.message}`);
+      if (media && errno !== Errno.EPROTO && !(error instanceof DataError)) this.fs.noteDamage(error.message);
       if (errno === Errno.EUCLEAN || errno === Errno.EPROTO) errno = Errno.EIO;
     } else {
       const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -35,7 +35,9 @@ export type ServeEnd =
   /** The kernel ended it: umount(2), or the connection was aborted. */
   | 'unmounted'
   /** `stop` was called. */
-  | 'stopped';
+  | 'stopped'
+  /** FS_IOC_SHUTDOWN: nothing more is written, as after a crash. */
+  | 'shut down';
 
 /** What a mount is asked for, as far as a transport must know. */
 export interface MountSettings {

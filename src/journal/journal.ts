@@ -135,8 +135,8 @@ export class Journal implements Blocks {
    */
   begin(serving: Request = this.request): void {
     assert(!this.active, 'transactions do not nest');
-    if (this.failure !== undefined) fail('EIO', `the volume takes no more changes: ${this.failure}`);
     if (this.readOnly) fail('EROFS', 'the volume is mounted read-only');
+    if (this.failure !== undefined) fail('EIO', `the volume takes no more changes: ${this.failure}`);
     this.active = true;
     this.count = 0;
     this.discardCount = 0;

@@ -135,10 +135,6 @@ export class InodeMender {
         this.set(() => { setI64(this.view, this.base + Inode[field], 0); });
       }
     }
-    const project = this.u32(Inode.project);
-    if (project !== 0 && this.fix('inode-project', 'project', 0, project, 'set it to 0')) {
-      this.set(() => { this.view.setUint32(this.base + Inode.project, 0, true); });
-    }
     this.mendNumber('inode-xattr', Inode.xattrBlock, 'xattrBlock', 0);
     if (type !== Type.directory) this.mendNumber('inode-parent', Inode.parent, 'parent', 0);
     const size = this.u64(Inode.size);

@@ -39,7 +39,7 @@ export interface OpenedVolume {
 
 export function openDamaged(pmem: Pmem): OpenedVolume | FsError {
   const log: string[] = [];
-  return attempt(() => ({ fs: openVolume(pmem, { clock: new ManualClock(1_900_000_000, 5), cacheBytes: CACHE_BYTES, accessTimes: true, log: (_level, message) => log.push(message) }), log }));
+  return attempt(() => ({ fs: openVolume(pmem, { clock: new ManualClock(1_900_000_000, 5), cacheBytes: CACHE_BYTES, accessTimes: { policy: 'relative', directories: true }, log: (_level, message) => log.push(message) }), log }));
 }
 
 /** What a file shows: its bytes as far as they can be read, or why not. */

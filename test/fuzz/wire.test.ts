@@ -111,7 +111,7 @@ function bombard(medium: SimulatedPmem, random: Random, count: number): string |
   const fs = openVolume(pmem, { cacheBytes: 2 * 1024 * 1024 });
   const kernel = new Kernel(pmem);
   const logged: string[] = [];
-  const session = new Session(fs, kernel, { directIo: random.chance(0.5), debug: random.chance(0.1), log: (_level, message) => logged.push(message) });
+  const session = new Session(fs, kernel, { directIo: random.chance(0.5), acls: random.chance(0.5), debug: random.chance(0.1), log: (_level, message) => logged.push(message) });
   for (let i = 0; i < count; i += 1) {
     const unique = BigInt(i + 1) * 2n;
     const { bytes, opcode, whole } = request(random, unique);

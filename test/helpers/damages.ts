@@ -148,7 +148,6 @@ export const DAMAGES: Damage[] = [
   { name: 'blocks of a directory', kind: 'inode-blocks', do: (_, v) => { v.editInode(Sample.bigDirectory, (view) => { addTo(view, Inode.blocks, 1); }); } },
   { name: 'nanoseconds', kind: 'inode-time', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.btimeNanoseconds, 1e9, true); }); } },
   { name: 'seconds beyond 2^53', kind: 'inode-time', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.atimeSeconds + 4, 0x40000000, true); }); } },
-  { name: 'project', kind: 'inode-project', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.project, 1, true); }); } },
   { name: 'xattr block in the journal', kind: 'inode-xattr', do: (_, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.xattrBlock, 1000); }); } },
   { name: 'xattr block that is a tree node', kind: 'block-doubly-used', do: (s, v) => { v.editInode(Sample.farFile, (view) => { setU64(view, Inode.xattrBlock, s.extentLeaf); }); } },
   { name: 'two inodes with one xattr block', kind: 'block-doubly-used', do: (s, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.xattrBlock, s.xattrs.block); }); } },

@@ -189,7 +189,7 @@ export class MortalServer implements Channel {
       },
     });
     resend(this);
-    this.session = new Session(this.fs, this, { directIo: false, debug: false, log: (_level, message) => this.log.push(message), shared });
+    this.session = new Session(this.fs, this, { directIo: false, acls: true, debug: false, log: (_level, message) => this.log.push(message), shared });
     this.started = true;
   }
 

@@ -54,9 +54,9 @@ export class Model {
   }
 
   lookup(parent: ModelInode, name: string): ModelInode | undefined {
-    this.checkDirectory(parent);
     check(name.length <= NAME_MAX, 'ENAMETOOLONG');
     if (name === '.') return parent;
+    this.checkDirectory(parent);
     if (name === '..') return parent.parent;
     return parent.entries.get(name);
   }
@@ -213,9 +213,10 @@ export class Model {
     return inode.contents.read(offset, length);
   }
 
-  write(inode: ModelInode, offset: number, bytes: Uint8Array): Commit {
+  write(inode: ModelInode, offset: number, given: Uint8Array): Commit {
     this.checkRegular(inode);
-    if (bytes.length > 0) check(offset + bytes.length <= SIZE_MAX, 'EFBIG');
+    if (given.length > 0) check(offset < SIZE_MAX, 'EFBIG');
+    const bytes = given.subarray(0, SIZE_MAX - offset);
     return () => {
       if (bytes.length === 0) return;
       const grows = offset + bytes.length > inode.contents.size;
@@ -251,7 +252,7 @@ export class Model {
     const most = this.copyLength(source, sourceOffset, length);
     const overlap = source === target && sourceOffset < targetOffset + length && targetOffset < sourceOffset + length;
     check(!overlap, 'EINVAL');
-    check(targetOffset + most <= SIZE_MAX, 'EFBIG');
+    check(most === 0 || targetOffset < SIZE_MAX, 'EFBIG');
     return (copied) => {
       if (copied === 0) return;
       this.dropCapability(target);

@@ -139,7 +139,7 @@ const FREE_FIELDS: Record<string, string[]> = {
   VolumeState: ['sequence'],
   GroupHeader: [],
   Inode: [
-    'uid', 'gid', 'atimeSeconds', 'mtimeSeconds', 'ctimeSeconds', 'btimeSeconds',
+    'uid', 'gid', 'project', 'atimeSeconds', 'mtimeSeconds', 'ctimeSeconds', 'btimeSeconds',
     'atimeNanoseconds', 'mtimeNanoseconds', 'ctimeNanoseconds', 'btimeNanoseconds', 'generation', 'size',
   ],
   TreeNode: [],

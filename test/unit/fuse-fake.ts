@@ -1,5 +1,6 @@
 import { FsError } from '../../src/base/errno.js';
 import { asByteAddr, asIno, MIB, type Ino } from '../../src/base/units.js';
+import type { AccessTimes } from '../../src/fs/access-times.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
 import {
   type AttributeChange,
@@ -212,6 +213,26 @@ export class FakeFileSystem implements FileSystemOperations {
       const type = this.nodes.get(entry)?.attributes.mode ?? 0;
       if (!sink.entry(bytes, 0, bytes.length, entry, (type & TYPE_MASK) >> 12, i + 1)) return;
     }
+  }
+
+  setFlags(ino: Ino, flags: number, project: number): void {
+    Object.assign(this.node(ino).attributes, { flags, project });
+  }
+
+  checkOpen(ino: Ino, appending: boolean): void {
+    this.calls.push(`checkOpen ${String(ino)} ${String(appending)}`);
+  }
+
+  setReadOnly(readOnly: boolean): void {
+    this.calls.push(`setReadOnly ${String(readOnly)}`);
+  }
+
+  setAccessTimes(times: AccessTimes): void {
+    this.calls.push(`setAccessTimes ${times.policy} ${String(times.directories)}`);
+  }
+
+  noteDamage(message: string): void {
+    this.calls.push(`noteDamage ${message}`);
   }
 
   statistics(statistics: Statistics): void {

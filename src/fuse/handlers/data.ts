@@ -22,10 +22,12 @@ import type { Session } from '../session.js';
 const COPY_BYTES_MAX = 4 * MIB;
 
 export function open(session: Session): void {
-  const { request } = session;
+  const { request, fs } = session;
   request.need(OPEN_IN_SIZE);
+  const flags = request.u32(OpenIn.flags);
+  if ((flags & (OpenFlag.ACCMODE | OpenFlag.TRUNC)) !== 0) fs.checkOpen(request.nodeid, (flags & (OpenFlag.APPEND | OpenFlag.TRUNC)) === OpenFlag.APPEND);
   // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this.
-  if ((request.u32(OpenIn.flags) & OpenFlag.TRUNC) !== 0) session.truncate(request.nodeid, request.u32(OpenIn.openFlags));
+  if ((flags & OpenFlag.TRUNC) !== 0) session.truncate(request.nodeid, request.u32(OpenIn.openFlags));
   session.replies.opened(session.openFlags);
 }
 
@@ -36,8 +38,9 @@ export function read(session: Session): void {
   // Beyond 2^53 it is inexact, and beyond the end of every file all the same.
   const offset = request.u64(ReadIn.offset);
   const size = Math.min(request.u32(ReadIn.size), MAX_IO_BYTES);
+  const silent = (request.u32(ReadIn.flags) & OpenFlag.NOATIME) !== 0;
   session.timesDue = true;
-  replies.data(fs.read(request.nodeid, offset, size, ranges), ranges);
+  replies.data(fs.read(request.nodeid, offset, size, ranges, silent), ranges);
 }
 
 /** The payload goes from the receive buffer to the medium; no byte of it comes through here. */
@@ -50,7 +53,8 @@ export function write(session: Session): void {
   request.need(WRITE_IN_SIZE + size);
   if ((flags & WriteFlag.KILL_SUIDGID) !== 0) session.killPrivileges(request.nodeid);
   session.timesDue = true;
-  replies.written(fs.write(request.nodeid, offset, request.bytes, IN_HEADER_SIZE + WRITE_IN_SIZE, size));
+  const mapped = (flags & WriteFlag.CACHE) !== 0;
+  replies.written(fs.write(request.nodeid, offset, request.bytes, IN_HEADER_SIZE + WRITE_IN_SIZE, size, mapped));
 }
 
 /** close(2) doesn't wait for this; the inode is held by its lookup count. */
@@ -95,7 +99,7 @@ export function copyFileRange64(session: Session): void {
 function copy(session: Session): number {
   const { request, fs } = session;
   request.need(COPY_FILE_RANGE_IN_SIZE);
-  const sourceOffset = request.fileOffset(CopyFileRangeIn.offsetIn);
+  const sourceOffset = request.u64(CopyFileRangeIn.offsetIn);
   const target = request.ino(CopyFileRangeIn.nodeidOut);
   const targetOffset = request.fileOffset(CopyFileRangeIn.offsetOut);
   const length = Math.min(request.u64(CopyFileRangeIn.length), COPY_BYTES_MAX);

@@ -145,7 +145,7 @@ function renameNames(session: Session, namesAt: number, newParent: Ino, flags: n
   const { request, name, otherName, fs } = session;
   const next = request.name(namesAt, name);
   request.name(next, otherName);
-  fs.rename(request.nodeid, name, newParent, otherName, flags);
+  fs.rename(request.nodeid, name, newParent, otherName, flags, request.caller);
   session.workDue = true;
   session.replies.done();
 }

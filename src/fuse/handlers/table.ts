@@ -4,6 +4,7 @@ import * as attributes from './attributes.js';
 import * as connection from './connection.js';
 import * as data from './data.js';
 import * as directory from './directory.js';
+import * as ioctl from './ioctl.js';
 import * as namespace from './namespace.js';
 import * as xattrs from './xattrs.js';
 
@@ -42,7 +43,7 @@ const byOpcode: readonly (readonly [OpcodeNumber, Handler])[] = [
   [Opcode.CREATE, namespace.create],
   [Opcode.INTERRUPT, connection.noReply],
   [Opcode.DESTROY, connection.destroy],
-  [Opcode.IOCTL, connection.ioctl],
+  [Opcode.IOCTL, ioctl.ioctl],
   [Opcode.NOTIFY_REPLY, connection.noReply],
   [Opcode.BATCH_FORGET, connection.batchForget],
   [Opcode.FALLOCATE, data.fallocate],
