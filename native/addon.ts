@@ -148,6 +148,10 @@ export interface Addon {
   receiveOrder(socket: number): { readonly order: number; readonly descriptor: number };
   /** From now on this process is killed when the process that started it ends. ESRCH if that is not `parent` any more. */
   dieWithParent(parent: number): void;
+  /** From now on SIGINT and SIGTERM are only noted; a second one kills. For work that does not return to the event loop. */
+  watchInterrupts(): void;
+  /** True when one was noted. */
+  interrupted(): boolean;
 
   /** Priority 0 (emergency) to 7 (debug). */
   syslog(priority: number, message: string): void;
