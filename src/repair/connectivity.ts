@@ -50,7 +50,8 @@ export class ConnectivityPass {
   private cutRing(ring: readonly number[]): void {
     const { notes, problems } = this.context;
     const parentOf = (ino: number, which: 'parent' | 'foundParent'): number => notes.make(ino).directories[which][InodeNotes.slot(ino)] as number;
-    const victim = ring.find((ino) => parentOf(ino, 'parent') !== parentOf(ino, 'foundParent')) ?? (ring[0]);
+    const [first = 0] = ring;
+    const victim = ring.find((ino) => parentOf(ino, 'parent') !== parentOf(ino, 'foundParent')) ?? first;
     const parent = parentOf(victim, 'foundParent');
     const what = `inode ${String(victim)}: way to the root directory`;
     if (!problems.fix('directory-unreachable', { ino: victim }, what, 'one', 'a cycle', `drop its entry in directory ${String(parent)}`)) return;
