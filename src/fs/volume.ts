@@ -48,6 +48,7 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
   if (!readOnly) pmem.back(asByteAddr(0), geometry.groupStart * BLOCK_SIZE);
   const recovery = recoverJournal(medium, geometry);
   if (recovery.changed) log('info', `journal recovered: transaction ${String(recovery.position.sequence - 1)} is the last one`);
+  for (const block of recovery.unreadable) log('error', `block ${String(block)}, which the last transactions changed, can't be read: what it holds is EIO`);
   const cacheBlocks = Math.floor(Math.max(options.cacheBytes ?? CACHE_BYTES, CACHE_BYTES_MIN) / BLOCK_SIZE);
   const core = new Core(medium, geometry, options.clock ?? new SystemClock(), recovery.position, cacheBlocks);
   core.groups.onDamage = core.orphans.onDamage = (message) => {
