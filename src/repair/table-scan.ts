@@ -13,6 +13,13 @@ interface Candidate {
   newest: number;
 }
 
+/** Which table block the records of a block say that it is. */
+interface Vote {
+  tableBlock: number;
+  records: number;
+  newest: number;
+}
+
 /**
  * Looks through all groups for blocks that hold inode records of this volume: checksums are seeded with its UUID, and every record
  * says its number. A block that was given back may still look like one: where the group's bitmap can be read, only
@@ -72,21 +79,22 @@ export class TableScan {
   private consider(block: number): void {
     const { context } = this;
     const { view } = this.block;
-    const votes = new Map<number, number>();
+    const votes = new Map<number, Vote>();
     for (let slot = 0; slot < INODES_PER_BLOCK; slot++) {
       const base = slot * INODE_SIZE;
       if (view.getUint16(base + Inode.magic, true) !== Magic.inode) continue;
       const ino = getU64(view, base + Inode.ino);
       if (ino % INODES_PER_BLOCK !== slot || !context.table.isTrusted(this.block, base, ino)) continue;
       const tableBlock = Math.floor(ino / INODES_PER_BLOCK);
-      votes.set(tableBlock, Math.max(votes.get(tableBlock) ?? 0, view.getUint32(base + Inode.generation, true)));
+      const vote = votes.get(tableBlock) ?? { tableBlock, records: 0, newest: 0 };
+      votes.set(tableBlock, { tableBlock, records: vote.records + 1, newest: Math.max(vote.newest, view.getUint32(base + Inode.generation, true)) });
     }
-    if (votes.size !== 1 || !context.isAllocatable(block) || !context.owned.isFree(block, 1)) return;
-    for (const [tableBlock, newest] of votes) {
-      if (!this.wanted(tableBlock)) continue;
-      const other = this.candidates.get(tableBlock);
-      if (other === undefined || other.newest < newest) this.candidates.set(tableBlock, { block, newest });
-    }
+    if (votes.size === 0 || !context.isAllocatable(block) || !context.owned.isFree(block, 1)) return;
+    // A record with a wrong number does not decide.
+    const { tableBlock, newest } = [...votes.values()].reduce((best, vote) => (vote.records > best.records ? vote : best));
+    if (!this.wanted(tableBlock)) return;
+    const other = this.candidates.get(tableBlock);
+    if (other === undefined || other.newest < newest) this.candidates.set(tableBlock, { block, newest });
   }
 }
 

@@ -1,5 +1,5 @@
 import { blockName, type FindingKind, hex } from '../check/findings.js';
-import { areaFault } from '../check/item-area.js';
+import { areaFault, itemCount } from '../check/item-area.js';
 import { BlockBuffer } from '../check/medium.js';
 import {
   BLOCK_SIZE,
@@ -112,10 +112,11 @@ export class TreeMender {
       this.lostParts = true;
     }
     const found = fitting(readItems(view, root + TREE_ROOT_AREA, ROOT_AREA_SIZE, shortest, longest), ROOT_AREA_SIZE);
+    const strange = fault === null && this.hasStrangeKeys(view, root + TREE_ROOT_AREA, found, 0);
     const { kept, changed } = this.judgeItems(found, 0, KEY_END, 0);
     const nodes = view.getUint32(root + TreeRoot.nodes, true);
     const miscounted = nodes !== 0 && this.countProblem(nodes);
-    if (fault === null && !changed && !miscounted) return false;
+    if (fault === null && !changed && !miscounted && !strange) return false;
     if (!this.isDry) packRoot(view, bytes, root, kept);
     return true;
   }
@@ -193,14 +194,26 @@ export class TreeMender {
     return null;
   }
 
+  /** A key that no tree has (2^53 and more) is no fault of the area, but its item was not read. True when the area is to be rewritten. */
+  private hasStrangeKeys(view: DataView, area: number, found: readonly Item[], block: number): boolean {
+    const count = itemCount(view, area);
+    if (found.length === count) return false;
+    this.lostParts = true;
+    const what = `${this.nodeName(block)}: items with a key below 2^53`;
+    return this.problem('tree-key-bounds', what, count, found.length, 'drop the others', block);
+  }
+
   /** Reports the faults of a node as a whole; true when it has to be rewritten. */
   private nodeFaults(buffer: BlockBuffer, block: number, shortest: number, longest: number): boolean {
     const { view, bytes } = buffer;
     const what = this.nodeName(block);
     let rewrite = false;
     const fault = areaFault(view, TREE_NODE_AREA, NODE_AREA_SIZE, shortest, longest);
-    if (fault !== null && this.problem('tree-items', `${what}: ${fault.what}`, fault.expected, fault.found, 'keep the items that can be read', block)) {
-      this.lostParts = rewrite = true;
+    if (fault !== null) {
+      this.lostParts = true;
+      if (this.problem('tree-items', `${what}: ${fault.what}`, fault.expected, fault.found, 'keep the items that can be read', block)) rewrite = true;
+    } else if (this.hasStrangeKeys(view, TREE_NODE_AREA, readItems(view, TREE_NODE_AREA, NODE_AREA_SIZE, shortest, longest), block)) {
+      rewrite = true;
     }
     if (this.context.checkReserved && bytes.subarray(TreeNode.kind + 2, TREE_NODE_AREA).some((byte) => byte !== 0)) {
       if (this.context.problems.fix('reserved-bytes', this.place(block), `${what}: reserved bytes`, 0, 'others', 'clear them')) rewrite = true;
