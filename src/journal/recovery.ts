@@ -1,4 +1,4 @@
-import { fail } from '../base/errno.js';
+import { fail, FsError } from '../base/errno.js';
 import { asByteAddr } from '../base/units.js';
 import {
   BLOCK_SIZE,
@@ -34,6 +34,8 @@ export interface RecoveryResult {
   applied: number;
   /** True when applying them changed something: the volume had not been unmounted cleanly. */
   changed: boolean;
+  /** Blocks that the records change and the medium can't deliver: whoever needs them gets EIO, the others go on. */
+  unreadable: readonly number[];
   /** The request of the last committed transaction, undefined when there is none. */
   lastRequest: { idLow: number; idHigh: number; kind: number; result: number } | undefined;
 }
@@ -49,18 +51,19 @@ export function recoverJournal(pmem: Pmem, geometry: Geometry, apply = true): Re
   const newest = newestSegment(pmem, geometry);
   if (newest === undefined) {
     checkState(pmem, geometry, 0);
-    return { position: { sequence: 1, segment: 0, offset: 0 }, applied: 0, changed: false, lastRequest: undefined };
+    return { position: { sequence: 1, segment: 0, offset: 0 }, applied: 0, changed: false, unreadable: [], lastRequest: undefined };
   }
   const { last, previous } = lastTwo(pmem, geometry, newest);
   checkEnd(pmem, geometry, last);
   const records = previous === undefined ? [last] : [previous, last];
-  const differing = !areApplied(pmem, records);
+  const unreadable = unreadableBlocks(pmem, records);
+  const differing = !areApplied(pmem, records, unreadable);
   if (apply) {
     // Applied or not: a server that was killed may have left its last stores in the page cache of the backing file, and
     // what the next commit relies on must be on the medium, the records themselves included.
     for (const record of records) {
-      persistRecord(pmem, geometry, record);
-      if (differing) applyRecord(pmem, record);
+      persistRecord(pmem, geometry, record, unreadable);
+      if (differing) applyRecord(pmem, record, unreadable);
     }
     pmem.fence();
   }
@@ -69,6 +72,7 @@ export function recoverJournal(pmem: Pmem, geometry: Geometry, apply = true): Re
     position: { sequence: last.sequence + 1, segment: last.segment, offset: last.offset + last.bytes.length },
     applied: records.length,
     changed: differing,
+    unreadable: [...unreadable],
     lastRequest: {
       idLow: view.getUint32(JournalRecord.requestId, true),
       idHigh: view.getUint32(JournalRecord.requestId + 4, true),
@@ -219,8 +223,32 @@ function forEachEntry(
   }
 }
 
+/** Blocks that the records change and the medium can't deliver. */
+function unreadableBlocks(pmem: Pmem, records: FoundRecord[]): Set<number> {
+  const unreadable = new Set<number>();
+  const bytes = new Uint8Array(BLOCK_SIZE);
+  for (const record of records) {
+    forEachEntry(record, (block) => {
+      if (!reaches(() => { pmem.load(asByteAddr(block * BLOCK_SIZE), bytes, 0, BLOCK_SIZE); })) unreadable.add(block);
+    });
+  }
+  return unreadable;
+}
+
+/** False when an access ends in an error of the medium. */
+function reaches(access: () => void): boolean {
+  try {
+    access();
+    return true;
+  } catch (error) {
+    if (!(error instanceof FsError) || error.code !== 'EIO') throw error;
+    return false;
+  }
+}
+
 /** True when the medium shows what it shows after the records are applied: there is nothing to do. */
-function areApplied(pmem: Pmem, records: FoundRecord[]): boolean {
+function areApplied(pmem: Pmem, records: FoundRecord[], unreadable: ReadonlySet<number>): boolean {
+  if (unreadable.size > 0) return false;
   const found = new Map<number, Uint8Array>();
   const expected = new Map<number, Uint8Array>();
   for (const record of records) {
@@ -242,22 +270,26 @@ function areApplied(pmem: Pmem, records: FoundRecord[]): boolean {
 }
 
 /** Starts a record and the blocks it changes on their way to the medium, as they are. */
-function persistRecord(pmem: Pmem, geometry: Geometry, record: FoundRecord): void {
+function persistRecord(pmem: Pmem, geometry: Geometry, record: FoundRecord, unreadable: ReadonlySet<number>): void {
   const start = (geometry.journalStart + record.segment * geometry.journalSegmentBlocks) * BLOCK_SIZE + record.offset;
   pmem.persist(asByteAddr(start), record.bytes.length);
   forEachEntry(record, (block) => {
-    pmem.persist(asByteAddr(block * BLOCK_SIZE), BLOCK_SIZE);
+    if (!unreadable.has(block)) pmem.persist(asByteAddr(block * BLOCK_SIZE), BLOCK_SIZE);
   });
 }
 
-/** Stores what a record says in place; the caller fences. */
-export function applyRecord(pmem: Pmem, record: FoundRecord): void {
+/** Stores what a record says in place; the caller fences. An `unreadable` block may take no stores either, and stays what it is. */
+export function applyRecord(pmem: Pmem, record: FoundRecord, unreadable: ReadonlySet<number> = new Set()): void {
   forEachEntry(record, (block, flags, lines) => {
-    const address = block * BLOCK_SIZE;
-    if ((flags & JournalEntryFlag.zeroFirst) !== 0) pmem.zero(asByteAddr(address), BLOCK_SIZE);
-    for (const { line, image } of lines) {
-      pmem.store(asByteAddr(address + line * LINE_SIZE), record.bytes, image, LINE_SIZE);
-    }
+    const apply = (): void => {
+      const address = block * BLOCK_SIZE;
+      if ((flags & JournalEntryFlag.zeroFirst) !== 0) pmem.zero(asByteAddr(address), BLOCK_SIZE);
+      for (const { line, image } of lines) {
+        pmem.store(asByteAddr(address + line * LINE_SIZE), record.bytes, image, LINE_SIZE);
+      }
+    };
+    if (unreadable.has(block)) reaches(apply);
+    else apply();
   });
 }
 

@@ -68,6 +68,8 @@ function isAccepted(pmem: Pmem, block: number): boolean {
 function compareState(damaged: Uint8Array, healthy: Uint8Array, affected: Affected): void {
   const differ = (from: number, to: number): boolean => Buffer.compare(damaged.subarray(from, to), healthy.subarray(from, to)) !== 0;
   affected.state = true;
+  // A fallocate under way is known to the state alone.
+  affected.inodes.add(getU64(viewOf(healthy), VolumeState.rangeIno));
   if (differ(VolumeState.tableRoot, VolumeState.tableRoot + TREE_ROOT_SIZE)) affected.all = true;
   // A fallocate that is resumed changes the file it names, and whoever is taken for an orphan may be freed.
   if (differ(VolumeState.rangeIno, VolumeState.tableRoot)) for (const view of [viewOf(damaged), viewOf(healthy)]) affected.inodes.add(getU64(view, VolumeState.rangeIno));

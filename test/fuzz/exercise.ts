@@ -57,7 +57,13 @@ export function readAll(fs: FileSystemOperations, pmem: Pmem, ino: Ino, size: nu
       const length = ranges.lengths[i] as number;
       const address = ranges.addresses[i] as number;
       if (!(length > 0 && at + length <= described)) throw new Error(`a range of ${String(length)} bytes in a read of ${String(described)}`);
-      if (address >= 0) pmem.load(asByteAddr(address), bytes, at, length);
+      if (address >= 0) {
+        // The transport answers EIO then.
+        const loaded = attempt(() => {
+          pmem.load(asByteAddr(address), bytes, at, length);
+        });
+        if (loaded instanceof FsError) return loaded;
+      }
       at += length;
     }
     if (at !== described) throw new Error(`ranges describe ${String(at)} bytes of ${String(described)}`);

@@ -1,10 +1,12 @@
 /** One damaged image, from its seed to a verdict. */
+import { ManualClock } from '../../src/base/clock.js';
 import { FsError } from '../../src/base/errno.js';
 import { Random } from '../../src/base/random.js';
 import { asByteAddr, type Ino, MIB } from '../../src/base/units.js';
 import { BLOCK_SIZE } from '../../src/format/layout.js';
 import { readSuperblock } from '../../src/format/superblock.js';
 import { verifyVolume } from '../../src/check/verify.js';
+import { repairVolume } from '../../src/repair/repair.js';
 import { recoverJournal } from '../../src/journal/recovery.js';
 import type { Pmem } from '../../src/pmem/pmem.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
@@ -27,6 +29,8 @@ export interface TrialResult {
   failure: Failure | undefined;
   /** It could be mounted. */
   opened: boolean;
+  /** It could be repaired. */
+  repaired: boolean;
   /** Units of work of the longest step. */
   spent: number;
 }
@@ -61,7 +65,7 @@ export function runTrial(seed: number): TrialResult {
   const all = prepare();
   const { base, healthy, names, inos } = random.pick(all);
   const description = [`image '${base.name}'`, ''];
-  const result: TrialResult = { failure: undefined, opened: false, spent: 0 };
+  const result: TrialResult = { failure: undefined, opened: false, repaired: false, spent: 0 };
   const step = <T>(name: string, medium: SimulatedPmem, body: (pmem: BudgetedPmem) => T): T => {
     const pmem = new BudgetedPmem(medium, BUDGET);
     description[1] = `step: ${name}`;
@@ -82,6 +86,14 @@ export function runTrial(seed: number): TrialResult {
     });
     step('verify what was used', used, verify);
     step('verify the damaged image', image.fork(), verify);
+    step('repair what was used', used, repair);
+    const mended = image.fork();
+    step('repair the damaged image', mended, (pmem) => {
+      result.repaired = repair(pmem);
+    });
+    if (result.repaired && !affected.all) step('compare with what was', mended, (pmem) => {
+      compareRepaired(pmem, base.contents, affected);
+    });
   } catch (error) {
     result.failure = { seed, description, error };
   }
@@ -90,8 +102,8 @@ export function runTrial(seed: number): TrialResult {
 
 /** The verdict on one seed, as text. */
 export function reportOf(seed: number): Report {
-  const { failure, opened } = runTrial(seed);
-  return { seed, opened, repaired: false, failure: failure === undefined ? undefined : { description: failure.description, error: textOf(failure.error) } };
+  const { failure, opened, repaired } = runTrial(seed);
+  return { seed, opened, repaired, failure: failure === undefined ? undefined : { description: failure.description, error: textOf(failure.error) } };
 }
 
 function textOf(error: unknown): string {
@@ -150,6 +162,33 @@ export function checkIntact(contents: Contents, affected: Affected, look: (inode
     const difference = differenceOf(inode, found);
     if (difference !== undefined) throw new Error(`inode ${String(inode.ino)}, which is not damaged, shows ${difference}`);
   }
+}
+
+/** Repairs everything; the verifier has nothing to say then. False when there is nothing to start from: no superblock. */
+function repair(pmem: BudgetedPmem): boolean {
+  const result = attempt(() => repairVolume(pmem, { clock: new ManualClock(1_950_000_000, 6) }));
+  if (result instanceof FsError) {
+    if (isWithoutSuperblock(pmem)) return false;
+    throw new Error('a volume with a superblock is not repaired', { cause: result });
+  }
+  if (result.left > 0) throw new Error(`${String(result.left)} problems are left`);
+  const { clean, findings } = verifyVolume(pmem);
+  if (!clean) throw new Error(`the repaired volume is not clean: ${findings.slice(0, 5).map((finding) => finding.message).join('; ')}`);
+  const again = repairVolume(pmem);
+  if (again.found > 0) throw new Error(`a second repair finds ${String(again.found)} problems: ${[...again.countByKind.keys()].join(', ')}`);
+  return true;
+}
+
+function isWithoutSuperblock(pmem: Pmem): boolean {
+  return attempt(() => readSuperblock(pmem)) instanceof FsError;
+}
+
+/** The repaired volume can be used, and what the damage did not touch shows what it showed before. */
+function compareRepaired(pmem: BudgetedPmem, contents: Contents, affected: Affected): void {
+  const opened = openDamaged(pmem);
+  if (opened instanceof FsError) throw new Error('a repaired volume is refused', { cause: opened });
+  checkIntact(contents, affected, (inode) => show(opened.fs, pmem, inode.ino, inode.way));
+  opened.fs.close();
 }
 
 /** The verifier comes to an end, and never says of damage anything but findings. */
