@@ -92,7 +92,7 @@ export class Supervisor {
     for (;;) {
       const end = await this.server.ended;
       if (this.over) return Exit.crashed;
-      if (end.code === Exit.done || end.code === Exit.unclean) return await this.finish(end.code);
+      if (end.code === Exit.done || end.code === Exit.unclean) return await this.finish(end.code === Exit.done ? Exit.done : Exit.notMounted);
       const what = `the server of ${this.plan.image} died (${describeEnd(end)})`;
       fruitless = this.shared.served > served ? 1 : fruitless + 1;
       served = this.shared.served;
