@@ -93,7 +93,7 @@ export class Supervisor {
       const end = await this.server.ended;
       if (this.over) return Exit.crashed;
       if (end.code === Exit.done || end.code === Exit.unclean) return await this.finish(end.code === Exit.done ? Exit.done : Exit.notMounted);
-      const what = `the server of ${this.plan.image} died (${describeEnd(end)})`;
+      const what = `the server of ${this.plan.image} (process ${String(this.server.pid)}) died: ${describeEnd(end)}`;
       fruitless = this.shared.served > served ? 1 : fruitless + 1;
       served = this.shared.served;
       const reason = this.reasonToEnd(fruitless);
@@ -141,7 +141,7 @@ export class Supervisor {
     server.serve(this.device);
     void server.serving.then((serves) => {
       if (!serves) return;
-      this.log('info', `${this.plan.image} is served again after ${(performance.now() - died).toFixed(0)} ms`);
+      this.log('info', `${this.plan.image} is served again, after ${(performance.now() - died).toFixed(0)} ms, by process ${String(server.pid)}`);
       if (this.stopOrdered) server.stop();
       else this.startReserveSoon();
     });

@@ -24,6 +24,8 @@ export interface Deaths {
   readonly noResend?: boolean;
 }
 
+type Method = (...given: unknown[]) => unknown;
+
 const [control = '', ...args] = process.argv.slice(2);
 const deaths = JSON.parse(readFileSync(control, 'utf8')) as Deaths;
 
@@ -44,7 +46,7 @@ let serving = false;
 /** Before and after each call of a method. */
 function haunt<T extends object>(prototype: T, ...methods: (keyof T & string)[]): void {
   for (const method of methods) {
-    const original = prototype[method] as (...given: unknown[]) => unknown;
+    const original = prototype[method] as Method;
     prototype[method] = function (this: T, ...given: unknown[]): unknown {
       if (serving) event();
       const result = Reflect.apply(original, this, given) as unknown;
@@ -57,20 +59,20 @@ function haunt<T extends object>(prototype: T, ...methods: (keyof T & string)[])
 haunt(MappedPmem.prototype, 'store', 'zero', 'fence');
 haunt(DevFuseTransport.prototype, 'reply', 'replyMapped');
 
-const handle = Reflect.get(Session.prototype, 'handle') as (length: number) => void;
+const handle: unknown = Reflect.get(Session.prototype, 'handle');
 Session.prototype.handle = function (this: Session, length: number): void {
   serving = true;
   event();
-  Reflect.apply(handle, this, [length]);
+  Reflect.apply(handle as Method, this, [length]);
   event();
   const { protocol } = this;
   if (deaths.noResend === true && protocol !== null) this.shared.protocol = { ...protocol, flags2: protocol.flags2 & ~InitFlag2.HAS_RESEND };
 };
 
-const serve = Reflect.get(Session.prototype, 'serve') as () => void;
+const serve: unknown = Reflect.get(Session.prototype, 'serve');
 Reflect.set(Session.prototype, 'serve', function (this: Session): void {
   if (deaths.name !== undefined && this.buffer.subarray(40, this.request.length).includes(Buffer.from(`${deaths.name}\0`))) die();
-  Reflect.apply(serve, this, []);
+  Reflect.apply(serve as Method, this, []);
 });
 
 if (deaths.broken === true) Reflect.set(MappedPmem, 'open', () => process.exit(1));
