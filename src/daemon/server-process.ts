@@ -106,6 +106,10 @@ export class ServerProcess {
     });
   }
 
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
   open(): void {
     this.order(Order.open);
   }

@@ -92,10 +92,10 @@ export class Supervisor {
     for (;;) {
       const end = await this.server.ended;
       if (this.over) return Exit.crashed;
-      if (end.code === Exit.done || end.code === Exit.unclean) return await this.finish(end.code);
+      if (end.code === Exit.done || end.code === Exit.unclean) return await this.finish(end.code === Exit.done ? Exit.done : Exit.notMounted);
       // As after a crash: the mount stays, dead, until somebody unmounts it.
       if (end.code === Exit.shutDown) return await this.finish(Exit.done, true);
-      const what = `the server of ${this.plan.image} died (${describeEnd(end)})`;
+      const what = `the server of ${this.plan.image} (process ${String(this.server.pid)}) died: ${describeEnd(end)}`;
       fruitless = this.shared.served > served ? 1 : fruitless + 1;
       served = this.shared.served;
       const reason = this.reasonToEnd(fruitless);
@@ -143,7 +143,7 @@ export class Supervisor {
     server.serve(this.device);
     void server.serving.then((serves) => {
       if (!serves) return;
-      this.log('info', `${this.plan.image} is served again after ${(performance.now() - died).toFixed(0)} ms`);
+      this.log('info', `${this.plan.image} is served again, after ${(performance.now() - died).toFixed(0)} ms, by process ${String(server.pid)}`);
       if (this.stopOrdered) server.stop();
       else this.startReserveSoon();
     });

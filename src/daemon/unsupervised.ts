@@ -74,7 +74,7 @@ export class UnsupervisedVolume {
     } catch (error) {
       this.log('error', `${this.plan.image} on ${this.plan.directory}: ${messageOf(error)}`);
       await this.abandon();
-      return Exit.unclean;
+      return Exit.notMounted;
     } finally {
       if (pidfile !== null) rmSync(pidfile, { force: true });
     }

@@ -97,9 +97,9 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
 }
 
 function recovered(medium: Pmem, geometry: Geometry, log: VolumeLog): LogPosition {
-  const { changed, position } = recoverJournal(medium, geometry);
+  const { changed, position, unreadable } = recoverJournal(medium, geometry);
   if (changed) log('info', `journal recovered: transaction ${String(position.sequence - 1)} is the last one`);
-  for (const block of recovery.unreadable) log('error', `block ${String(block)}, which the last transactions changed, can't be read: what it holds is EIO`);
+  for (const block of unreadable) log('error', `block ${String(block)}, which the last transactions changed, can't be read: what it holds is EIO`);
   return position;
 }
 
