@@ -13,7 +13,9 @@ import {
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
   TREE_ROOT_SIZE,
+  XATTR_ROOT_SIZE,
   TreeKind,
+  type TreeKindNumber,
   TreeNode,
   TreeRoot,
 } from '../../src/format/layout.js';
@@ -24,8 +26,8 @@ import { Tree } from '../../src/tree/tree.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 const OWNER = 77;
-/** The tree root lies in slot 0 of the memory, as in an inode record. */
-const ROOT = 128;
+/** The tree root lies in slot 0 of the memory, as in an inode record, or, a long one, as in an xattr block. */
+const ROOT = 64;
 
 /** [0, 1), the same sequence for the same seed. */
 function randomOf(start: number): () => number {
@@ -48,7 +50,6 @@ class Memory implements Blocks, NodeAllocator {
     this.bytes = new Uint8Array(slots * BLOCK_SIZE);
     this.view = new DataView(this.bytes.buffer);
     this.#shadow = new Uint8Array(0);
-    Tree.initRoot(this.view, this.bytes, ROOT);
   }
   #base(block: BlockNo): number {
     if (!this.used.has(block)) fail('EIO', `block ${String(block)} is not in use`);
@@ -159,13 +160,14 @@ export function checkTree(blocks: Blocks, root: number, owner: number, kind: num
       visit(getU64(view, area + offset + 8), level - 1, key, next, 1);
     }
   };
+  const rootSize = kind === TreeKind.xattrs ? XATTR_ROOT_SIZE : TREE_ROOT_SIZE;
   const depth = view.getUint16(root + TreeRoot.depth, true);
   must(depth <= TREE_MAX_DEPTH, `depth ${String(depth)}`);
   if (depth === 0) {
-    collect(root + TREE_ROOT_AREA, checkArea(root + TREE_ROOT_AREA, TREE_ROOT_SIZE - TREE_ROOT_AREA, 0, 2 ** 53));
+    collect(root + TREE_ROOT_AREA, checkArea(root + TREE_ROOT_AREA, rootSize - TREE_ROOT_AREA, 0, 2 ** 53));
   } else {
     visit(getU64(view, root + TreeRoot.root), depth - 1, 0, 2 ** 53, depth > 1 ? 2 : 1);
-    for (let i = 16; i < TREE_ROOT_SIZE; i++) must(blocks.bytes[root + i] === 0, 'reserved bytes of the root are not zero');
+    for (let i = 16; i < rootSize; i++) must(blocks.bytes[root + i] === 0, 'reserved bytes of the root are not zero');
   }
   must(view.getUint32(root + TreeRoot.nodes, true) === nodes.size, 'wrong count of nodes');
   return { keys, nodes, depth };
@@ -181,9 +183,10 @@ class Pair {
   #salt = 0;
   deepest = 0;
 
-  constructor(slots = 4096) {
+  constructor(slots = 4096, kind: TreeKindNumber = TreeKind.directory) {
     this.memory = new Memory(slots);
-    this.tree = new Tree(this.memory, this.memory, TreeKind.directory);
+    this.tree = new Tree(this.memory, this.memory, kind);
+    this.tree.initRoot(ROOT);
     this.cursor = new TreeCursor(this.tree);
   }
   has(key: number): boolean {
@@ -260,7 +263,7 @@ class Pair {
   /** Structure, contents, both walks, and blocks that changed unasked. */
   verify(): void {
     const { memory, keys, cursor } = this;
-    const found = checkTree(memory, ROOT, OWNER, TreeKind.directory);
+    const found = checkTree(memory, ROOT, OWNER, this.tree.kind);
     this.deepest = Math.max(this.deepest, found.depth);
     if (found.nodes.size !== memory.used.size) throw new Error('nodes were lost');
     if (found.keys.length !== keys.length || found.keys.some((key, i) => key !== keys[i])) throw new Error('wrong keys');
@@ -294,9 +297,9 @@ const payloadLengths: Record<string, (random: () => number) => number> = {
 };
 
 /** Random operations with a bias that swings between growing and shrinking; then everything is removed. */
-function runModel(runSeed: number, keyOf: (random: () => number, step: number) => number, lengthOf: (random: () => number) => number): Pair {
+function runModel(runSeed: number, keyOf: (random: () => number, step: number) => number, lengthOf: (random: () => number) => number, kind: TreeKindNumber): Pair {
   const random = randomOf(runSeed);
-  const pair = new Pair();
+  const pair = new Pair(4096, kind);
   let insertBias = 0.8;
   for (let step = 1; step <= 22_000; step++) {
     if (step % 2500 === 0) {
@@ -328,7 +331,9 @@ await t.test(`random operations against a sorted array, SEED=${String(seed)}`, a
   let run = 0;
   for (const [distribution, keyOf] of Object.entries(distributions)) {
     for (const [lengths, lengthOf] of Object.entries(payloadLengths)) {
-      const pair = runModel(seed + run++, keyOf, lengthOf);
+      // A long tree root and a short one in turns.
+      const kind = run % 2 === 0 ? TreeKind.directory : TreeKind.xattrs;
+      const pair = runModel(seed + run++, keyOf, lengthOf, kind);
       t.equal(pair.memory.used.size, 0, `${distribution} keys, payloads of ${lengths} bytes: all nodes are given back`);
       t.ok(pair.deepest >= 2, `${distribution}, ${lengths}: the tree was ${String(pair.deepest)} deep`);
     }
