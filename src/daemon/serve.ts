@@ -75,6 +75,8 @@ export class MountedVolume {
       await transport.mount();
       const volume = new MountedVolume(plan, pmem, fs, transport, log);
       control.mountId = volume.mountId = mountedAt(plan.directory)?.id ?? null;
+      // What fstab or mount(8) made of the options is what the kernel shows.
+      control.followMount();
       return volume;
     } catch (error) {
       if (pidfile !== null) rmSync(pidfile, { force: true });

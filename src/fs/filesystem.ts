@@ -82,7 +82,10 @@ export class FileSystem implements FileSystemOperations {
     this.content = new FileContent(core);
     this.allocation = new FileAllocation(core, this.content);
     this.names = new Names(core, this.directories, this.content);
-    this.reclaim = new Reclaim(core, this.content, this.references, options.log);
+    this.reclaim = new Reclaim(core, this.content, this.references, (message) => {
+      options.log(message);
+      this.noteDamage(message);
+    });
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };
