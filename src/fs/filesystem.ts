@@ -95,7 +95,10 @@ export class FileSystem implements FileSystemOperations {
     this.allocation = new FileAllocation(core, this.content);
     this.xattrs = new Xattrs(core, options.hash);
     this.names = new Names(core, this.directories, this.content, this.xattrs);
-    this.reclaim = new Reclaim(core, this.content, this.xattrs, this.references, options.log);
+    this.reclaim = new Reclaim(core, this.content, this.xattrs, this.references, (message) => {
+      options.log(message);
+      this.noteDamage(message);
+    });
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };

@@ -55,7 +55,7 @@ export class Reclaim {
   /** Work that this inode still has is done now: its file is about to grow. EIO or ENOSPC when it can't be: old bytes would show. */
   finish(ino: Ino): void {
     if (this.postponed.delete(ino)) this.queue.add(ino);
-    while (this.queue.has(ino)) this.step(ino);
+    while (!this.paused && this.queue.has(ino)) this.step(ino);
     const failure = this.failed.get(ino);
     if (failure !== undefined) fail('EIO', `inode ${String(ino)} has blocks past its end that can't be freed: ${failure}`);
     if (this.postponed.has(ino)) fail('ENOSPC', `inode ${String(ino)} has blocks past its end that can't be freed: the host has no space`);
@@ -64,7 +64,7 @@ export class Reclaim {
   /** Finishes everything; for when space is needed, and before the volume is closed. */
   finishAll(): void {
     this.retryPostponed();
-    while (this.queue.size > 0) this.stepOne();
+    while (this.pending) this.stepOne();
   }
 
   /** One transaction of work; false when nothing is left. */
@@ -73,7 +73,7 @@ export class Reclaim {
       this.step(ino);
       break;
     }
-    return this.queue.size > 0;
+    return this.pending;
   }
 
   /** Queues what the host had no space for. It ends: only what is freed brings one of them back again. */
@@ -85,7 +85,7 @@ export class Reclaim {
   /** Takes up the orphans that a crash or a former mount left; the first few are done at once, the others in the background. */
   adopt(): void {
     for (const ino of this.core.orphans.list()) this.queue.add(ino);
-    for (let step = 0; step < ADOPT_STEPS && this.queue.size > 0; step += 1) this.stepOne();
+    for (let step = 0; step < ADOPT_STEPS && this.pending; step += 1) this.stepOne();
   }
 
   /**

@@ -91,6 +91,10 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
       log('error', message);
     },
   });
+  core.groups.onDamage = core.orphans.onDamage = (message) => {
+    log('error', message);
+    fs.noteDamage(message);
+  };
   // Only now: what a crash interrupted is finished first, in DRAM when the medium must not be written.
   core.journal.readOnly = readOnly;
   return fs;

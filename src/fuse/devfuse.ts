@@ -138,6 +138,7 @@ export class DevFuseTransport implements Transport, Channel {
       // Asked again after the next operation that frees something.
       session.workDue = false;
       session.report('background', `freeing removed files failed: ${describe(error)}`);
+      if (error instanceof FsError && error.errno === Errno.EIO) this.fs.noteDamage(error.message);
     }
   }
 

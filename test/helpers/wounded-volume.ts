@@ -2,6 +2,7 @@
  * A volume that the engine made, of which it is known which block belongs to which inode: so that after a damage and a repair it can be
  * told which files must still be what they were.
  */
+import { hashOfName } from '../../src/check/name-hash.js';
 import { Random } from '../../src/base/random.js';
 import { asByteAddr, asIno } from '../../src/base/units.js';
 import { CheckContext } from '../../src/check/context.js';
@@ -104,7 +105,7 @@ class Collector extends CheckContext {
 function describe(pmem: SimulatedPmem): KnownVolume {
   const { geometry } = readSuperblock(pmem);
   const findings = new FindingList(10);
-  const context = new Collector(new MediumReader(pmem, findings), findings, new Geometry(geometry.totalBlocks, geometry.journalStart, geometry.groupStart, geometry.seed, geometry.hashSeed), true);
+  const context = new Collector(new MediumReader(pmem, findings), findings, new Geometry(geometry.totalBlocks, geometry.journalStart, geometry.groupStart, geometry.seed, geometry.hashSeed), true, true, hashOfName);
   const walker = new TreeWalker(context);
   const state = load(pmem, STATE_BLOCK);
   const tableBlocks: [number, number][] = [];

@@ -128,7 +128,7 @@ for (const [what, rows, of] of [['a file', toFile, (k: Kit) => k.f], ['a directo
         if (row[column] === 'EPERM') t.same(kit.attributes(ino), before, `${row[0]}: nothing changed`);
         kit.fs.setFlags(ino, 0, 0);
 t.not(outcome(() => { row[1](new Kit()); }), 'EPERM', `${row[0]}: it is the flag that forbids it`);
-        t.ok(kit.isSound(), `${row[0]}: the volume is sound`);
+        if (row[column] === 'done') t.ok(kit.isSound(), `${row[0]}: the volume is sound`);
       }
       t.end();
     });
