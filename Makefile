@@ -16,8 +16,8 @@ SOURCES := $(shell find src mkfs native test bench -name '*.ts' 2>/dev/null)
 
 # Tests are found by their sources, so that a compiled test whose source is gone is not run.
 compiled = $(patsubst %.ts,dist/%.js,$(sort $(shell find $(1) -name '*.test.ts' 2>/dev/null)))
-CHECK_TESTS = $(call compiled,test/unit test/model test/fuzz)
-ALL_TESTS = $(CHECK_TESTS) $(call compiled,test/cli test/mount)
+CHECK_TESTS = $(call compiled,test/unit test/model test/fuzz) dist/test/crash/short.test.js
+ALL_TESTS = $(CHECK_TESTS) $(filter-out $(CHECK_TESTS),$(call compiled,test/crash)) $(call compiled,test/cli test/mount)
 
 # addon: builds build/nvmfs.node
 -include native/native.mk
@@ -30,7 +30,7 @@ ALL_TESTS = $(CHECK_TESTS) $(call compiled,test/cli test/mount)
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: build ## build everything, mount a demo volume, let two programs share a mapped file on it
@@ -50,6 +50,21 @@ check: build lint ## the quick tests: types, lint, unit and model tests; no root
 .PHONY: fuzz
 fuzz: build ## damage FUZZ_IMAGES (100000) volumes, use, check and repair each; SEED=n does one again
 	SEED='$(SEED)' FUZZ_IMAGES='$(or $(FUZZ_IMAGES),100000)' node --enable-source-maps dist/test/fuzz/main.js
+
+##@ Crashes
+
+.PHONY: crash
+crash: build ## crash random workloads (SEED=n COUNT=n), or what a failure printed (WORKLOAD= STATE= MUTANT=)
+	@node dist/test/crash/main.js
+
+.PHONY: crash-long
+crash-long: build ## all sequences of three operations of the metadata core, for hours, and all mutants
+	@LENGTH=3 node dist/test/crash/main.js
+	@node dist/test/crash/main.js mutants
+
+.PHONY: crash-mutants
+crash-mutants: build ## plant each missing or misplaced persist and fence, and print what catches it
+	@node dist/test/crash/main.js mutants
 
 ##@ Building
 

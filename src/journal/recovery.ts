@@ -19,12 +19,19 @@ import type { Geometry } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { LogPosition } from './log.js';
 
+/** What is only looked at is read to these. */
+const header = new DataView(new ArrayBuffer(RECORD_HEADER_SIZE));
+const headerBytes = new Uint8Array(header.buffer);
+const scratch = new DataView(new ArrayBuffer(BLOCK_SIZE));
+const scratchBytes = new Uint8Array(scratch.buffer);
+
 /** A valid record on the medium. */
 export interface FoundRecord {
   sequence: number;
   segment: number;
   offset: number;
   bytes: Uint8Array;
+  view: DataView;
 }
 
 export interface RecoveryResult {
@@ -67,7 +74,7 @@ export function recoverJournal(pmem: Pmem, geometry: Geometry, apply = true): Re
     }
     pmem.fence();
   }
-  const view = viewOf(last.bytes);
+  const { view } = last;
   return {
     position: { sequence: last.sequence + 1, segment: last.segment, offset: last.offset + last.bytes.length },
     applied: records.length,
@@ -132,25 +139,30 @@ function checkEnd(pmem: Pmem, geometry: Geometry, last: FoundRecord): void {
 
 /** The volume state names the transaction that changed it last. It may be torn: then that transaction is the last or the one before. */
 function checkState(pmem: Pmem, geometry: Geometry, lastSequence: number): void {
-  const bytes = new Uint8Array(BLOCK_SIZE);
-  const view = viewOf(bytes);
-  pmem.load(asByteAddr(STATE_BLOCK * BLOCK_SIZE), bytes, 0, BLOCK_SIZE);
-  if (view.getUint32(BlockHeader.magic, true) !== Magic.state) return;
-  if (view.getUint32(BlockHeader.checksum, true) !== pmem.crc32c(geometry.seed, bytes, 4, BLOCK_SIZE - 4)) return;
-  const sequence = getU64(view, VolumeState.sequence);
+  pmem.load(asByteAddr(STATE_BLOCK * BLOCK_SIZE), scratchBytes, 0, BLOCK_SIZE);
+  if (scratch.getUint32(BlockHeader.magic, true) !== Magic.state) return;
+  if (scratch.getUint32(BlockHeader.checksum, true) !== pmem.crc32c(geometry.seed, scratchBytes, 4, BLOCK_SIZE - 4)) return;
+  const sequence = getU64(scratch, VolumeState.sequence);
   if (sequence > lastSequence) endsTooEarly(`the volume state is of transaction ${String(sequence)}`, lastSequence);
 }
 
+/**
+ * Looks for a valid record later than the last one at or behind a place of a segment. A valid older one ends the search: records of one lap
+ * of the ring lie one right behind the other, so the present lap has not come so far.
+ */
 function checkNoneLater(pmem: Pmem, geometry: Geometry, segment: number, from: number, lastSequence: number): void {
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
-  const bytes = new Uint8Array(segmentBytes - from);
-  const view = viewOf(bytes);
-  pmem.load(asByteAddr(geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + from), bytes, 0, bytes.length);
-  for (let at = 0; at + RECORD_HEADER_SIZE <= bytes.length; at += LINE_SIZE) {
-    if (view.getUint32(at + JournalRecord.magic, true) !== Magic.record) continue;
-    const sequence = getU64(view, at + JournalRecord.sequence);
-    if (sequence <= lastSequence || readRecord(pmem, geometry, segment, from + at) === undefined) continue;
-    endsTooEarly(`there is a record of transaction ${String(sequence)}`, lastSequence);
+  const start = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes;
+  for (let chunkAt = from; chunkAt < segmentBytes; chunkAt += BLOCK_SIZE) {
+    const length = Math.min(BLOCK_SIZE, segmentBytes - chunkAt);
+    pmem.load(asByteAddr(start + chunkAt), scratchBytes, 0, length);
+    for (let at = 0; at < length; at += LINE_SIZE) {
+      if (scratch.getUint32(at + JournalRecord.magic, true) !== Magic.record) continue;
+      const record = readRecord(pmem, geometry, segment, chunkAt + at);
+      if (record === undefined) continue;
+      if (record.sequence <= lastSequence) return;
+      endsTooEarly(`there is a record of transaction ${String(record.sequence)}`, lastSequence);
+    }
   }
 }
 
@@ -163,34 +175,32 @@ export function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offs
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
   if (offset + RECORD_HEADER_SIZE > segmentBytes) return undefined;
   const address = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset;
-  const header = new Uint8Array(RECORD_HEADER_SIZE);
-  pmem.load(asByteAddr(address), header, 0, RECORD_HEADER_SIZE);
-  const view = viewOf(header);
-  const length = view.getUint32(JournalRecord.length, true);
-  if (view.getUint32(JournalRecord.magic, true) !== Magic.record) return undefined;
-  if (getU64(view, JournalRecord.journalId) !== geometry.journalId) return undefined;
+  pmem.load(asByteAddr(address), headerBytes, 0, RECORD_HEADER_SIZE);
+  const length = header.getUint32(JournalRecord.length, true);
+  if (header.getUint32(JournalRecord.magic, true) !== Magic.record) return undefined;
+  if (getU64(header, JournalRecord.journalId) !== geometry.journalId) return undefined;
   if (length % LINE_SIZE !== 0 || length <= RECORD_HEADER_SIZE || offset + length > segmentBytes) return undefined;
   const bytes = new Uint8Array(length);
   pmem.load(asByteAddr(address), bytes, 0, length);
   const checksum = pmem.crc32c(geometry.seed, bytes, 4, length - 4);
-  if (checksum !== view.getUint32(JournalRecord.checksum, true)) return undefined;
-  if (!isWellFormed(bytes, geometry)) return undefined;
-  return { sequence: getU64(view, JournalRecord.sequence), segment, offset, bytes };
+  if (checksum !== header.getUint32(JournalRecord.checksum, true)) return undefined;
+  const view = new DataView(bytes.buffer);
+  if (!isWellFormed(view, length, geometry)) return undefined;
+  return { sequence: getU64(view, JournalRecord.sequence), segment, offset, bytes, view };
 }
 
 /** Checks what a right checksum does not prove: a record never leads outside the volume or its own bytes. */
-function isWellFormed(bytes: Uint8Array, geometry: Geometry): boolean {
-  const view = viewOf(bytes);
+function isWellFormed(view: DataView, length: number, geometry: Geometry): boolean {
   const entries = view.getUint32(JournalRecord.entries, true);
   if (entries < 1 || entries > TRANSACTION_BLOCKS_MAX) return false;
   let expected = imagesOffset(entries);
-  if (expected > bytes.length) return false;
+  if (expected > length) return false;
   for (let entry = 0; entry < entries; entry += 1) {
     const at = RECORD_HEADER_SIZE + entry * JOURNAL_ENTRY_SIZE;
     if (!mayChange(getU48(view, at + JournalEntry.block), geometry)) return false;
     expected += LINE_SIZE * (bitCount(view.getUint32(at + JournalEntry.lines, true)) + bitCount(view.getUint32(at + JournalEntry.lines + 4, true)));
   }
-  return expected === bytes.length;
+  return expected === length;
 }
 
 /** The journal changes neither superblocks nor itself. */
@@ -202,34 +212,39 @@ function imagesOffset(entries: number): number {
   return RECORD_HEADER_SIZE + Math.ceil((entries * JOURNAL_ENTRY_SIZE) / LINE_SIZE) * LINE_SIZE;
 }
 
-/** Calls `visit` for each changed block of a record: block number, flags, and (line, offset of its image) pairs. */
-function forEachEntry(
-  record: FoundRecord,
-  visit: (block: number, flags: number, lines: { line: number; image: number }[]) => void,
-): void {
-  const view = viewOf(record.bytes);
+/** One changed block of a record. */
+interface ChangedBlock {
+  block: number;
+  zeroFirst: boolean;
+  /** Lines 0 – 31 and 32 – 63 of which there are after-images. */
+  low: number;
+  high: number;
+  /** Offset of the first after-image in the record; the others follow. */
+  images: number;
+}
+
+/** Calls `visit` for each changed block of a record; the argument is reused. */
+function forEachEntry(record: FoundRecord, visit: (changed: ChangedBlock) => void): void {
+  const { view } = record;
   const entries = view.getUint32(JournalRecord.entries, true);
-  let image = imagesOffset(entries);
+  const changed: ChangedBlock = { block: 0, zeroFirst: false, low: 0, high: 0, images: imagesOffset(entries) };
   for (let entry = 0; entry < entries; entry += 1) {
     const at = RECORD_HEADER_SIZE + entry * JOURNAL_ENTRY_SIZE;
-    const lines: { line: number; image: number }[] = [];
-    for (let line = 0; line < 64; line += 1) {
-      const word = view.getUint32(at + JournalEntry.lines + (line < 32 ? 0 : 4), true);
-      if (((word >>> (line % 32)) & 1) === 0) continue;
-      lines.push({ line, image });
-      image += LINE_SIZE;
-    }
-    visit(getU48(view, at + JournalEntry.block), view.getUint16(at + JournalEntry.flags, true), lines);
+    changed.block = getU48(view, at + JournalEntry.block);
+    changed.zeroFirst = (view.getUint16(at + JournalEntry.flags, true) & JournalEntryFlag.zeroFirst) !== 0;
+    changed.low = view.getUint32(at + JournalEntry.lines, true);
+    changed.high = view.getUint32(at + JournalEntry.lines + 4, true);
+    visit(changed);
+    changed.images += LINE_SIZE * (bitCount(changed.low) + bitCount(changed.high));
   }
 }
 
 /** Blocks that the records change and the medium can't deliver. */
-function unreadableBlocks(pmem: Pmem, records: FoundRecord[]): Set<number> {
+function unreadableBlocks(pmem: Pmem, records: readonly FoundRecord[]): Set<number> {
   const unreadable = new Set<number>();
-  const bytes = new Uint8Array(BLOCK_SIZE);
   for (const record of records) {
-    forEachEntry(record, (block) => {
-      if (!reaches(() => { pmem.load(asByteAddr(block * BLOCK_SIZE), bytes, 0, BLOCK_SIZE); })) unreadable.add(block);
+    forEachEntry(record, ({ block }) => {
+      if (!reaches(() => { pmem.load(asByteAddr(block * BLOCK_SIZE), scratchBytes, 0, BLOCK_SIZE); })) unreadable.add(block);
     });
   }
   return unreadable;
@@ -246,55 +261,71 @@ function reaches(access: () => void): boolean {
   }
 }
 
-/** True when the medium shows what it shows after the records are applied: there is nothing to do. */
-function areApplied(pmem: Pmem, records: FoundRecord[], unreadable: ReadonlySet<number>): boolean {
+function hasLine(line: number, low: number, high: number): boolean {
+  return (((line < 32 ? low : high) >>> (line % 32)) & 1) !== 0;
+}
+
+/**
+ * True when the medium shows what it shows after the records (the newest last) are applied: there is nothing to do. What a record has for a line
+ * counts unless a later one has something for it, too.
+ */
+function areApplied(pmem: Pmem, records: readonly FoundRecord[], unreadable: ReadonlySet<number>): boolean {
   if (unreadable.size > 0) return false;
-  const found = new Map<number, Uint8Array>();
-  const expected = new Map<number, Uint8Array>();
-  for (const record of records) {
-    forEachEntry(record, (block, flags, lines) => {
-      if (!found.has(block)) {
-        const bytes = new Uint8Array(BLOCK_SIZE);
-        pmem.load(asByteAddr(block * BLOCK_SIZE), bytes, 0, BLOCK_SIZE);
-        found.set(block, bytes);
-        expected.set(block, bytes.slice());
+  const later = new Map<number, { low: number; high: number }>();
+  let same = true;
+  for (const record of [...records].reverse()) {
+    forEachEntry(record, ({ block, zeroFirst, low, high, images }) => {
+      if (!same) return;
+      const over = later.get(block) ?? { low: 0, high: 0 };
+      pmem.load(asByteAddr(block * BLOCK_SIZE), scratchBytes, 0, BLOCK_SIZE);
+      let image = images;
+      for (let line = 0; line < BLOCK_SIZE / LINE_SIZE && same; line += 1) {
+        const logged = hasLine(line, low, high);
+        const counts = !hasLine(line, over.low, over.high);
+        if (counts && logged) same = isSameLine(scratchBytes, line * LINE_SIZE, record.bytes, image);
+        else if (counts && zeroFirst) same = isSameLine(scratchBytes, line * LINE_SIZE, ZERO_LINE, 0);
+        if (logged) image += LINE_SIZE;
       }
-      const image = expected.get(block) as Uint8Array;
-      if ((flags & JournalEntryFlag.zeroFirst) !== 0) image.fill(0);
-      for (const line of lines) {
-        image.set(record.bytes.subarray(line.image, line.image + LINE_SIZE), line.line * LINE_SIZE);
-      }
+      const all = zeroFirst ? 0xffffffff : 0;
+      later.set(block, { low: (over.low | low | all) >>> 0, high: (over.high | high | all) >>> 0 });
     });
   }
-  return [...found].every(([block, bytes]) => Buffer.compare(bytes, expected.get(block) as Uint8Array) === 0);
+  return same;
+}
+
+const ZERO_LINE = new Uint8Array(LINE_SIZE);
+
+function isSameLine(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number): boolean {
+  for (let index = 0; index < LINE_SIZE; index += 1) if (a[aOffset + index] !== b[bOffset + index]) return false;
+  return true;
 }
 
 /** Starts a record and the blocks it changes on their way to the medium, as they are. */
 function persistRecord(pmem: Pmem, geometry: Geometry, record: FoundRecord, unreadable: ReadonlySet<number>): void {
   const start = (geometry.journalStart + record.segment * geometry.journalSegmentBlocks) * BLOCK_SIZE + record.offset;
   pmem.persist(asByteAddr(start), record.bytes.length);
-  forEachEntry(record, (block) => {
+  forEachEntry(record, ({ block }) => {
     if (!unreadable.has(block)) pmem.persist(asByteAddr(block * BLOCK_SIZE), BLOCK_SIZE);
   });
 }
 
 /** Stores what a record says in place; the caller fences. An `unreadable` block may take no stores either, and stays what it is. */
 export function applyRecord(pmem: Pmem, record: FoundRecord, unreadable: ReadonlySet<number> = new Set()): void {
-  forEachEntry(record, (block, flags, lines) => {
-    const apply = (): void => {
-      const address = block * BLOCK_SIZE;
-      if ((flags & JournalEntryFlag.zeroFirst) !== 0) pmem.zero(asByteAddr(address), BLOCK_SIZE);
-      for (const { line, image } of lines) {
-        pmem.store(asByteAddr(address + line * LINE_SIZE), record.bytes, image, LINE_SIZE);
-      }
-    };
-    if (unreadable.has(block)) reaches(apply);
-    else apply();
+  forEachEntry(record, (entry) => {
+    if (unreadable.has(entry.block)) reaches(() => { applyEntry(pmem, record, entry); });
+    else applyEntry(pmem, record, entry);
   });
 }
 
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function applyEntry(pmem: Pmem, record: FoundRecord, { block, zeroFirst, low, high, images }: ChangedBlock): void {
+  const address = block * BLOCK_SIZE;
+  if (zeroFirst) pmem.zero(asByteAddr(address), BLOCK_SIZE);
+  let image = images;
+  for (let line = 0; line < BLOCK_SIZE / LINE_SIZE; line += 1) {
+    if (!hasLine(line, low, high)) continue;
+    pmem.store(asByteAddr(address + line * LINE_SIZE), record.bytes, image, LINE_SIZE);
+    image += LINE_SIZE;
+  }
 }
 
 function bitCount(word: number): number {

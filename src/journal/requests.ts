@@ -3,7 +3,7 @@ import { getU64 } from '../format/numbers.js';
 import type { Geometry } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { LogPosition } from './log.js';
-import { type FoundRecord, readRecord, viewOf } from './recovery.js';
+import { type FoundRecord, readRecord } from './recovery.js';
 
 /**
  * Records after a request's own in which nobody needs to look for it: what a server writes between committing a request and
@@ -36,7 +36,7 @@ export function findRequest(
     const first = records[0];
     if (first === undefined) return undefined;
     for (const record of records.reverse()) {
-      const view = viewOf(record.bytes);
+      const { view } = record;
       if (record.sequence < oldest) return undefined;
       if (view.getUint32(JournalRecord.requestId, true) !== idLow || view.getUint32(JournalRecord.requestId + 4, true) !== idHigh) continue;
       return { kind: view.getUint32(JournalRecord.requestKind, true), result: getU64(view, JournalRecord.result) };

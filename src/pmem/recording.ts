@@ -4,14 +4,15 @@ import type { Pages } from './pages.js';
 
 /** One call that changed the medium, or made changes durable. */
 export interface LogEntry {
-  readonly kind: 'store' | 'zero' | 'copy' | 'persist' | 'fence';
+  /** store, zero and copy start what they store on its way to the medium, as `Pmem` says; a `plain store` would not, and is only made by tests. */
+  readonly kind: 'store' | 'zero' | 'copy' | 'plain store' | 'persist' | 'fence';
   readonly address: ByteAddr;
   readonly length: number;
-  /** What was stored (store, copy); undefined for zero bytes, persist and fence. */
+  /** What was stored; undefined for zero bytes, persist and fence. */
   readonly bytes: Uint8Array | undefined;
   /** The operation that was going on: `SimulatedPmem.operation`. */
   readonly operation: string;
-  /** The calling code, if sites are recorded. */
+  /** The calling code, if sites are recorded: functions of the engine from the innermost on, one a line. */
   readonly site: string;
 }
 
@@ -25,11 +26,11 @@ const LINE = 64;
 const ATOM = 8;
 
 /** Bytes of one store inside one atom: they reach the medium together or not at all. */
-interface AtomStore {
+export interface AtomStore {
   readonly address: number;
   readonly length: number;
-  /** The source, undefined for zero bytes. */
-  readonly bytes: Uint8Array | undefined;
+  /** The store, and where in its bytes the atom's lie. */
+  readonly entry: LogEntry;
   readonly offset: number;
 }
 
@@ -38,6 +39,19 @@ export interface PendingLine {
   /** Address of the line, a multiple of 64. */
   readonly address: ByteAddr;
   readonly atoms: readonly AtomStore[];
+}
+
+/** The same while the replay goes on. */
+interface Pending {
+  atoms: AtomStore[];
+  /** How many of the first atoms are on their way: the next fence makes them certain. */
+  persisted: number;
+}
+
+/** What shows the bytes that are certain. */
+export interface ReplayTarget {
+  store(address: ByteAddr, source: Uint8Array, sourceOffset: number, length: number): void;
+  zero(address: ByteAddr, length: number): void;
 }
 
 /**
@@ -53,11 +67,11 @@ export type SurvivorChooser = (line: PendingLine, index: number) => number;
 export class Replay {
   /** Entries of the log that have been executed. */
   position = 0;
-  private readonly pending = new Map<number, AtomStore[]>();
+  private readonly pending = new Map<number, Pending>();
 
   /** `certain` shows the medium at the start of the log; the replay writes to it. */
   constructor(
-    private readonly certain: Pages,
+    private readonly certain: ReplayTarget,
     private readonly log: readonly LogEntry[],
   ) {}
 
@@ -67,7 +81,8 @@ export class Replay {
     for (; this.position < position; this.position++) {
       const entry = this.log[this.position] as LogEntry;
       if (entry.kind === 'fence') this.settle();
-      else if (entry.kind !== 'persist') this.cut(entry);
+      else if (entry.kind === 'persist') this.persist(entry);
+      else this.cut(entry, entry.kind !== 'plain store');
     }
   }
 
@@ -75,11 +90,11 @@ export class Replay {
   lines(): PendingLine[] {
     return [...this.pending.entries()]
       .sort(([a], [b]) => a - b)
-      .map(([address, atoms]) => ({ address: address as ByteAddr, atoms }));
+      .map(([address, { atoms }]) => ({ address: address as ByteAddr, atoms }));
   }
 
   /** Writes the surviving atoms to `target`, which shows what is certain. */
-  survive(target: Pages, chooser: SurvivorChooser): void {
+  survive(target: ReplayTarget, chooser: SurvivorChooser): void {
     this.lines().forEach((line, index) => {
       const survivors = chooser(line, index);
       assert(survivors >= 0 && survivors <= line.atoms.length, 'a prefix of the stores to a line survives');
@@ -87,29 +102,46 @@ export class Replay {
     });
   }
 
-  /** A fence: everything pending is certain. */
+  /** A fence: everything that was on its way is certain. */
   private settle(): void {
-    for (const atoms of this.pending.values()) {
-      for (const atom of atoms) applyAtom(this.certain, atom);
+    for (const [line, pending] of this.pending) {
+      for (let i = 0; i < pending.persisted; i++) applyAtom(this.certain, pending.atoms[i] as AtomStore);
+      if (pending.persisted === pending.atoms.length) {
+        this.pending.delete(line);
+      } else {
+        pending.atoms.splice(0, pending.persisted);
+        pending.persisted = 0;
+      }
     }
-    this.pending.clear();
+  }
+
+  /** Everything stored so far in the lines of a range is on its way: a line is flushed as a whole. */
+  private persist(entry: LogEntry): void {
+    const end = entry.address + entry.length;
+    for (let line = Math.floor(entry.address / LINE) * LINE; line < end; line += LINE) {
+      const pending = this.pending.get(line);
+      if (pending !== undefined) pending.persisted = pending.atoms.length;
+    }
   }
 
   /** Cuts a store at atoms, in order of address as a copying loop stores them. */
-  private cut(entry: LogEntry): void {
+  private cut(entry: LogEntry, persisted: boolean): void {
     const end = entry.address + entry.length;
     for (let at: number = entry.address; at < end; ) {
       const stop = Math.min(end, (Math.floor(at / ATOM) + 1) * ATOM);
       const line = Math.floor(at / LINE) * LINE;
-      let atoms = this.pending.get(line);
-      if (atoms === undefined) this.pending.set(line, (atoms = []));
-      atoms.push({ address: at, length: stop - at, bytes: entry.bytes, offset: at - entry.address });
+      let pending = this.pending.get(line);
+      if (pending === undefined) this.pending.set(line, (pending = { atoms: [], persisted: 0 }));
+      pending.atoms.push({ address: at, length: stop - at, entry, offset: at - entry.address });
+      if (persisted) pending.persisted = pending.atoms.length;
       at = stop;
     }
   }
 }
 
-function applyAtom(target: Pages, atom: AtomStore): void {
-  if (atom.bytes === undefined) target.zero(atom.address as ByteAddr, atom.length);
-  else target.store(atom.address as ByteAddr, atom.bytes, atom.offset, atom.length);
+/** Stores the bytes of one atom. */
+export function applyAtom(target: ReplayTarget, atom: AtomStore): void {
+  const { bytes } = atom.entry;
+  if (bytes === undefined) target.zero(atom.address as ByteAddr, atom.length);
+  else target.store(atom.address as ByteAddr, bytes, atom.offset, atom.length);
 }

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.js';
 import { FsError } from '../base/errno.js';
 import { MIB, type ByteAddr } from '../base/units.js';
+import { callSite } from './call-site.js';
 import { Pages } from './pages.js';
 import type { DurabilityDomain } from './pmem.js';
 import { assertInside, PortablePmem } from './portable.js';
@@ -199,11 +200,4 @@ export class SimulatedPmem extends PortablePmem {
       }
     }
   }
-}
-
-/** Where in the engine a call came from: the first frame outside this directory. */
-function callSite(): string {
-  const frames = (new Error('call site').stack ?? '').split('\n').slice(1);
-  const outside = frames.find((frame) => !frame.includes('/pmem/'));
-  return (outside ?? '').trim().replace(/^at /, '');
 }
