@@ -37,7 +37,7 @@ export const directoryCommands: Commands = {
     return inOrder(entries.map(({ name, type }) => (flags.has('types') ? `${name}:${TYPES.get(type << 12) ?? 'unknown'}` : name)));
   },
   opendir: (context, args) => {
-    context.streams.set(textAt(args, 0), { ino: directoryAt(context, textAt(args, 1)), cookie: 0, saved: new Map() });
+    context.streams.set(textAt(args, 0), { ino: context.hold(directoryAt(context, textAt(args, 1))), cookie: 0, saved: new Map() });
     return 'ok';
   },
   readdir: (context, args) => {
@@ -66,6 +66,7 @@ export const directoryCommands: Commands = {
     return 'ok';
   },
   closedir: (context, args) => {
+    context.volume.fs.release(streamAt(context, args).ino, 1);
     context.streams.delete(textAt(args, 0));
     return 'ok';
   },

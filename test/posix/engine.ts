@@ -35,7 +35,7 @@ export class EngineExecutor implements Executor, Context {
   }
 
   async begin(directory: string): Promise<void> {
-    for (const descriptor of this.descriptors.values()) this.volume.fs.release(descriptor.ino, 1);
+    for (const { ino } of [...this.descriptors.values(), ...this.streams.values()]) this.volume.fs.release(ino, 1);
     this.descriptors.clear();
     this.streams.clear();
     this.umask = UMASK;

@@ -1,3 +1,4 @@
+import { FsError } from '../../base/errno.js';
 import { MIB } from '../../base/units.js';
 import { Change } from '../../fs/types.js';
 import { OpenFlag, WriteFlag } from '../flags.js';
@@ -85,7 +86,10 @@ export function fallocate(session: Session): void {
 export function lseek(session: Session): void {
   const { request, fs } = session;
   request.need(LSEEK_IN_SIZE);
-  session.replies.u64(fs.seek(request.nodeid, request.fileOffset(LseekIn.offset), request.u32(LseekIn.whence)));
+  const offset = request.i64(LseekIn.offset);
+  // No file has data or a hole there: lseek(2) has ENXIO for it, not EFBIG.
+  if (offset < 0 || offset > Number.MAX_SAFE_INTEGER) throw new FsError('ENXIO');
+  session.replies.u64(fs.seek(request.nodeid, offset, request.u32(LseekIn.whence)));
 }
 
 export function copyFileRange(session: Session): void {
