@@ -136,8 +136,8 @@ export const flags: Topic = {
       name: 'what was done is there after a remount',
       steps: `put f x*10000,y*5
         truncate f 9000
-        chmod f 04751
         chown f 70000 4294967294
+        chmod f 04751
         utimens f -5.123456789 8589934592.987654321
         mkdir d
         chmod d 01777
