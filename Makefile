@@ -16,7 +16,7 @@ SOURCES := $(shell find src mkfs native test bench -name '*.ts' 2>/dev/null)
 
 # Tests are found by their sources, so that a compiled test whose source is gone is not run.
 compiled = $(patsubst %.ts,dist/%.js,$(sort $(shell find $(1) -name '*.test.ts' 2>/dev/null)))
-CHECK_TESTS = $(call compiled,test/unit test/model)
+CHECK_TESTS = $(call compiled,test/unit test/model test/fuzz)
 ALL_TESTS = $(CHECK_TESTS) $(call compiled,test/cli test/mount)
 
 # addon: builds build/nvmfs.node
@@ -41,11 +41,15 @@ run: build ## build everything, mount a demo volume, let two programs share a ma
 test: ## install what the tests need and run all of them (as root, for the mounts)
 	scripts/install-packages --file scripts/test-packages.txt xfsprogs btrfs-progs f2fs-tools dosfstools groff-base
 	$(MAKE) build lint
-	scripts/run-tests $(ALL_TESTS)
+	FUZZ_IMAGES=$${FUZZ_IMAGES:-5000} scripts/run-tests $(ALL_TESTS)
 
 .PHONY: check
 check: build lint ## the quick tests: types, lint, unit and model tests; no root, no mount
 	TEST_JOBS=$${TEST_JOBS:-2} scripts/run-tests $(CHECK_TESTS)
+
+.PHONY: fuzz
+fuzz: build ## damage FUZZ_IMAGES (100000) volumes, use, check and repair each; SEED=n does one again
+	SEED='$(SEED)' FUZZ_IMAGES='$(or $(FUZZ_IMAGES),100000)' node --enable-source-maps dist/test/fuzz/main.js
 
 ##@ Building
 

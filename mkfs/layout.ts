@@ -24,6 +24,7 @@ import {
   MIN_GROUP_BLOCKS,
   MIN_VOLUME_BLOCKS,
   PRIMARY_SUPERBLOCK,
+  ReadOnlyFeature,
   ROOT_INO,
   SLOT_SIZE,
   STATE_BLOCK,
@@ -53,6 +54,8 @@ export interface MakeOptions {
   /** Owner of the root directory. Default: 0. */
   uid?: number;
   gid?: number;
+  /** Bits of `readOnlyCompat`. Default: all features of this version. Others are for tests. */
+  readOnlyFeatures?: number;
 }
 
 function withDefaults(options: MakeOptions): Required<MakeOptions> {
@@ -64,6 +67,7 @@ function withDefaults(options: MakeOptions): Required<MakeOptions> {
     madeNanoseconds: (now % 1000) * 1e6,
     uid: 0,
     gid: 0,
+    readOnlyFeatures: ReadOnlyFeature.xattrs,
     ...options,
   };
 }
@@ -115,7 +119,7 @@ export function makeVolume(pmem: Pmem, given: MakeOptions): Geometry {
     uuid: options.uuid,
     label: options.label,
     compat: 0,
-    readOnlyCompat: 0,
+    readOnlyCompat: options.readOnlyFeatures,
     incompat: 0,
     totalBlocks: plan.totalBlocks,
     journalStart: plan.journalStart,

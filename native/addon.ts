@@ -13,6 +13,8 @@ export type ImageLock = 'none' | 'shared' | 'exclusive';
 
 export interface ImageOptions {
   readonly path: string;
+  /** From lockImage, perhaps of another process: used instead of opening the path and locking; a copy of it is made. -1: none. */
+  readonly descriptor: number;
   readonly readOnly: boolean;
   readonly lock: ImageLock;
   /** Creates a missing file (mode 0600); needs a size. */
@@ -64,6 +66,11 @@ export interface AddonError extends Error {
  */
 export interface Addon {
   openImage(options: ImageOptions): OpenImage;
+  /**
+   * Opens the image and locks it (shared if read-only) without using it. The lock lasts until the descriptor returned and all its copies,
+   * in whatever process, are closed.
+   */
+  lockImage(path: string, readOnly: boolean): number;
   /** Fences, syncs the backing file, unmaps and unlocks. Calling it again does nothing. */
   closeImage(image: ImageHandle): void;
   /** The instructions in use: e.g. `{ flush: 'clwb', copy: 'avx', crc32c: 'sse4.2' }`. */
@@ -87,6 +94,10 @@ export interface Addon {
 
   /** Mounts (mount(2) for root, fusermount3 for others) and returns the non-blocking descriptor of /dev/fuse. */
   mountDevice(options: MountDeviceOptions): number;
+  /** Changes the flags of a mount, names as mount(8) has them, to exactly these. Never on the own mount: it may wait for its daemon. */
+  remount(directory: string, flags: readonly string[]): void;
+  /** An ioctl without an argument: 0, or a negative errno. */
+  ioctl(fd: number, request: number): number;
   /** Unmounts on another thread, because the kernel may have to write dirty pages through this process first. */
   unmount(directory: string, lazy: boolean): Promise<void>;
   /**
@@ -119,6 +130,24 @@ export interface Addon {
   backingClose(fuseFd: number, id: number): number;
   /** Another descriptor of the same mount; or a negative errno. */
   cloneDevice(fd: number): number;
+
+  /** The descriptor of a new piece of shared memory (memfd) of `size` bytes, sparse and zero. */
+  createSegment(size: number): number;
+  /** Maps bytes of it, at most 1 GiB; `offset` is a multiple of the page size. */
+  mapSegment(fd: number, offset: number, length: number): ArrayBuffer;
+  /** The first offset ≥ `from` with memory behind it, a multiple of the page size; -1 if there is none. */
+  nextSegmentData(fd: number, from: number): number;
+  /** Gives memory back: the range reads as zeros afterwards. */
+  punchSegment(fd: number, offset: number, length: number): void;
+
+  /** Two connected sockets for sendOrder and receiveOrder, close-on-exec. */
+  orderSockets(): [number, number];
+  /** Sends one byte with a copy of a descriptor, or without one (-1). */
+  sendOrder(socket: number, order: number, descriptor: number): void;
+  /** Waits for one, blocking the thread. `order` is -1 when the other side has closed its end, `descriptor` -1 if none came along. */
+  receiveOrder(socket: number): { readonly order: number; readonly descriptor: number };
+  /** From now on this process is killed when the process that started it ends. ESRCH if that is not `parent` any more. */
+  dieWithParent(parent: number): void;
 
   /** Priority 0 (emergency) to 7 (debug). */
   syslog(priority: number, message: string): void;

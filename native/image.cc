@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "fault.h"
+#include "loop.h"
 #include "persist.h"
 
 #ifndef MAP_SHARED_VALIDATE
@@ -75,8 +76,9 @@ std::unique_ptr<Image> Image::open(const OpenOptions& options, SystemError& erro
   image->window_size_ = options.window_size;
   image->window_shift_ = static_cast<unsigned>(__builtin_ctzll(options.window_size));
   image->window_limit_ = options.window_limit;
-  if (!image->open_descriptor(options, error)) return nullptr;
-  const bool usable = image->take_lock(options.lock, error) && image->find_size(options, error) &&
+  const bool adopted = options.descriptor >= 0;
+  if (!(adopted ? image->adopt_descriptor(options, error) : image->open_descriptor(options, error))) return nullptr;
+  const bool usable = (adopted || image->take_lock(options.lock, error)) && image->find_size(options, error) &&
                       image->allocate_tables(error);
   if (!usable) {
     // What this call created and could not finish is nobody's.
@@ -85,6 +87,18 @@ std::unique_ptr<Image> Image::open(const OpenOptions& options, SystemError& erro
   }
   image->detect_domain(options.domain);
   return image;
+}
+
+int Image::lock_descriptor(const OpenOptions& options, SystemError& error) {
+  Image image;
+  image.path_ = options.path;
+  image.read_only_ = true;  // there is nothing to write back
+  if (!image.open_descriptor(options, error) || !image.take_lock(options.lock, error)) return -1;
+  const int fd = image.fd_;
+  image.fd_ = -1;
+  // The file behind a loop device stays locked as long as this process lives: that is as long as the mount.
+  image.backing_fd_ = -1;
+  return fd;
 }
 
 Image::~Image() {
@@ -132,9 +146,28 @@ bool Image::open_descriptor(const OpenOptions& options, SystemError& error) {
   return true;
 }
 
+// A copy of its own: closing it leaves the lock to the others.
+bool Image::adopt_descriptor(const OpenOptions& options, SystemError& error) {
+  struct stat status;
+  fd_ = fcntl(options.descriptor, F_DUPFD_CLOEXEC, 3);
+  if (fd_ < 0 || fstat(fd_, &status) != 0) {
+    error = system_error(errno, "cannot use the inherited descriptor of " + options.path);
+    return false;
+  }
+  kind_ = S_ISREG(status.st_mode)   ? ImageKind::kRegular
+          : S_ISBLK(status.st_mode) ? ImageKind::kBlock
+                                    : ImageKind::kDax;
+  if (kind_ != ImageKind::kDax || dax_device_size(status.st_rdev, &size_)) return true;
+  error = {EINVAL, "cannot open " + options.path + ": neither a regular file nor a block device nor a DAX device"};
+  return false;
+}
+
 bool Image::take_lock(Lock lock, SystemError& error) {
   if (lock == Lock::kNone) return true;
-  if (flock(fd_, (lock == Lock::kExclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0) return true;
+  const int operation = (lock == Lock::kExclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
+  if (kind_ == ImageKind::kBlock) backing_fd_ = open_backing_file(fd_);
+  const bool locked = flock(fd_, operation) == 0 && (backing_fd_ < 0 || flock(backing_fd_, operation) == 0);
+  if (locked) return true;
   error = errno == EWOULDBLOCK ? SystemError{EBUSY, path_ + " is in use by another process"}
                                : system_error(errno, "cannot lock " + path_);
   return false;
@@ -319,6 +352,8 @@ bool Image::close(SystemError& error) {
   if (backed_ != nullptr) munmap(backed_, backed_bytes_);
   slot_of_window_ = nullptr;
   backed_ = nullptr;
+  if (backing_fd_ >= 0) ::close(backing_fd_);
+  backing_fd_ = -1;
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   return synced;

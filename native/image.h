@@ -18,6 +18,8 @@ enum class ImageKind { kRegular, kBlock, kDax };
 
 struct OpenOptions {
   std::string path;
+  // A descriptor of the image, from lock_descriptor() of this or another process; -1: the path is opened.
+  int descriptor = -1;
   bool read_only = false;
   Lock lock = Lock::kExclusive;
   Domain domain = Domain::kAutomatic;
@@ -35,6 +37,9 @@ class Image {
  public:
   // Null, with `error` set, when the image can't be had.
   static std::unique_ptr<Image> open(const OpenOptions& options, SystemError& error);
+  // Opens and locks the image and does nothing else: a descriptor, or -1 with `error` set. The lock belongs to the open
+  // file: it lasts until this descriptor and all its copies, in whatever process, are closed.
+  static int lock_descriptor(const OpenOptions& options, SystemError& error);
   ~Image();
   Image(const Image&) = delete;
   Image& operator=(const Image&) = delete;
@@ -92,6 +97,7 @@ class Image {
 
   Image() = default;
   bool open_descriptor(const OpenOptions& options, SystemError& error);
+  bool adopt_descriptor(const OpenOptions& options, SystemError& error);
   bool take_lock(Lock lock, SystemError& error);
   bool find_size(const OpenOptions& options, SystemError& error);
   bool allocate_tables(SystemError& error);
@@ -102,6 +108,8 @@ class Image {
 
   std::string path_;
   int fd_ = -1;
+  // The file behind a loop device, held for its lock: the volume can be had through both.
+  int backing_fd_ = -1;
   bool read_only_ = false;
   bool created_ = false;
   bool map_sync_ = false;

@@ -33,6 +33,7 @@ const char* name_of(ImageKind kind) {
 // Options come from mapped.ts, complete and of the declared types; the ranges are checked here.
 bool read_options(const Napi::Object& object, OpenOptions& options) {
   options.path = object.Get("path").As<Napi::String>().Utf8Value();
+  options.descriptor = object.Get("descriptor").As<Napi::Number>().Int32Value();
   options.read_only = object.Get("readOnly").As<Napi::Boolean>().Value();
   options.create = object.Get("create").As<Napi::Boolean>().Value();
   const std::string lock = object.Get("lock").As<Napi::String>().Utf8Value();
@@ -76,6 +77,26 @@ Napi::Value open_image(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// lockImage(path, readOnly): a descriptor.
+Napi::Value lock_image(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  OpenOptions options;
+  if (info[0].IsString()) options.path = info[0].As<Napi::String>().Utf8Value();
+  if (!info[0].IsString() || !info[1].IsBoolean() || options.path.find('\0') != std::string::npos) {
+    throw_bad_arguments(env, "lockImage");
+    return env.Undefined();
+  }
+  options.read_only = info[1].As<Napi::Boolean>().Value();
+  options.lock = options.read_only ? Lock::kShared : Lock::kExclusive;
+  SystemError error;
+  const int fd = Image::lock_descriptor(options, error);
+  if (fd < 0) {
+    throw_error(env, error);
+    return env.Undefined();
+  }
+  return Napi::Number::New(env, fd);
+}
+
 Napi::Value close_image(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsExternal()) {
@@ -105,6 +126,7 @@ Napi::Value select_baseline(const Napi::CallbackInfo& info) {
 
 void define_image(Napi::Env env, Napi::Object exports) {
   exports.Set("openImage", Napi::Function::New(env, open_image, "openImage"));
+  exports.Set("lockImage", Napi::Function::New(env, lock_image, "lockImage"));
   exports.Set("closeImage", Napi::Function::New(env, close_image, "closeImage"));
   exports.Set("instructions", Napi::Function::New(env, instructions, "instructions"));
   exports.Set("selectBaseline", Napi::Function::New(env, select_baseline, "selectBaseline"));

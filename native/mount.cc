@@ -231,6 +231,17 @@ int mount_device(const MountOptions& options, SystemError& error) {
   return geteuid() == 0 ? mount_as_root(options, mode, error) : mount_by_helper(options, error);
 }
 
+bool remount(const std::string& directory, const std::vector<std::string>& names, SystemError& error) {
+  unsigned long flags = MS_REMOUNT;
+  if (!collect_flags(names, flags, error)) return false;
+  if (mount(nullptr, directory.c_str(), nullptr, flags, nullptr) == 0) return true;
+  const std::string what = "cannot remount " + directory;
+  error = errno == EPERM   ? SystemError{EPERM, what + ": no permission (mount(2) needs CAP_SYS_ADMIN)"}
+          : errno == EBUSY ? SystemError{EBUSY, what + ": it is busy: files are open for writing, or removed and still open"}
+                           : system_error(errno, what);
+  return false;
+}
+
 bool unmount(const std::string& directory, bool lazy, SystemError& error) {
   const std::string what = "cannot unmount " + directory;
   if (geteuid() == 0) {

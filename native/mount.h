@@ -26,6 +26,9 @@ struct MountOptions {
 // The non-blocking, close-on-exec descriptor of the new mount, or -1 with `error` set.
 int mount_device(const MountOptions& options, SystemError& error);
 
+// Changes the flags of a mount and of its file system to exactly those named; the kernel writes nothing back through the daemon.
+bool remount(const std::string& directory, const std::vector<std::string>& flags, SystemError& error);
+
 // Blocks until the kernel is done, which may need the daemon to serve requests: never call it on the serving thread.
 bool unmount(const std::string& directory, bool lazy, SystemError& error);
 

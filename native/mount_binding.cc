@@ -1,5 +1,8 @@
 // mountDevice and unmount: called once per mount, so on node-addon-api.
 #include <napi.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
 
 #include "bindings.h"
 #include "error.h"
@@ -78,10 +81,37 @@ Napi::Value unmount_directory(const Napi::CallbackInfo& info) {
   return promise;
 }
 
+Napi::Value remount_directory(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsString() || !info[1].IsArray()) {
+    throw_bad_arguments(env, "remount");
+    return env.Undefined();
+  }
+  const Napi::Array array = info[1].As<Napi::Array>();
+  std::vector<std::string> flags;
+  for (uint32_t i = 0; i < array.Length(); i++) flags.push_back(array.Get(i).As<Napi::String>().Utf8Value());
+  SystemError error;
+  if (!remount(info[0].As<Napi::String>().Utf8Value(), flags, error)) throw_error(env, error);
+  return env.Undefined();
+}
+
+// An ioctl without an argument: 0, or a negative errno.
+Napi::Value plain_ioctl(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsNumber() || !info[1].IsNumber()) {
+    throw_bad_arguments(env, "ioctl");
+    return env.Undefined();
+  }
+  const int result = ioctl(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Uint32Value(), 0);
+  return Napi::Number::New(env, result < 0 ? -errno : 0);
+}
+
 }  // namespace
 
 void define_mount(Napi::Env env, Napi::Object exports) {
   exports.Set("mountDevice", Napi::Function::New(env, mount_directory, "mountDevice"));
+  exports.Set("remount", Napi::Function::New(env, remount_directory, "remount"));
+  exports.Set("ioctl", Napi::Function::New(env, plain_ioctl, "ioctl"));
   exports.Set("unmount", Napi::Function::New(env, unmount_directory, "unmount"));
 }
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const dist = resolve(dirname(fileURLToPath(import.meta.url)), '../dist');
-const modules = ['mkfs/cli', 'src/cli/nvmfs', 'src/cli/fsck', 'src/cli/mount-helper', 'src/daemon/main'];
+const modules = ['mkfs/cli', 'src/cli/nvmfs', 'src/cli/fsck', 'src/cli/mount-helper', 'src/daemon/main', 'src/daemon/server'];
 
 /** In a bundle, `import.meta.url` of a module stays what it was: modules look for their package with it. */
 const keepModuleUrls = {

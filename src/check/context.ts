@@ -3,6 +3,7 @@ import { blockName } from './findings.js';
 import type { Geometry } from './geometry.js';
 import { InodeMap } from './inode-map.js';
 import type { MediumReader } from './medium.js';
+import type { NameHash } from './name-hash.js';
 import { Ownership } from './ownership.js';
 
 /** What was counted on the way. */
@@ -17,6 +18,7 @@ export interface VolumeStatistics {
   /** Directory entries. */
   entries: number;
   extents: number;
+  xattrs: number;
   /** Regular files with more than one run of blocks on the medium. */
   fragmentedFiles: number;
   treeNodes: number;
@@ -37,6 +39,7 @@ export class CheckContext {
     orphans: 0,
     entries: 0,
     extents: 0,
+    xattrs: 0,
     fragmentedFiles: 0,
     treeNodes: 0,
     usedBlocks: 0,
@@ -54,6 +57,10 @@ export class CheckContext {
     readonly geometry: Geometry,
     /** Reserved bytes are meaningful to nobody (no unknown compat feature), so they must be zero. */
     readonly checkReserved: boolean,
+    /** The volume has the feature xattrs. */
+    readonly xattrs: boolean,
+    /** The hash that names of directories and of extended attributes were made with. */
+    readonly nameHash: NameHash,
   ) {
     this.ownership = new Ownership(geometry);
   }

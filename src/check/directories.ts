@@ -5,7 +5,6 @@ import type { FindingKind } from './findings.js';
 import { DAMAGED, InodeMap } from './inode-map.js';
 import { Type } from './inode.js';
 import { BlockBuffer } from './medium.js';
-import type { NameHash } from './name-hash.js';
 import type { TableMap } from './table-map.js';
 import { type ItemVisitor, TreeWalker } from './tree-walker.js';
 
@@ -28,7 +27,6 @@ export class DirectoryPass implements ItemVisitor {
   constructor(
     private readonly context: CheckContext,
     private readonly table: TableMap,
-    private readonly nameHash: NameHash,
     private readonly progress: (done: number, total: number) => void,
   ) {
     this.walker = new TreeWalker(context);
@@ -63,8 +61,10 @@ export class DirectoryPass implements ItemVisitor {
     if (!complete) return;
     const size = getU64(buffer.view, base + Inode.size);
     if (size !== this.walker.items) this.report('directory-size', `inode ${String(ino)}: size`, this.walker.items, size);
+    const xattrBlocks = page.directories.xattrBlocks[InodeMap.slot(ino)] ?? 0;
     const blocks = getU64(buffer.view, base + Inode.blocks);
-    if (blocks !== this.walker.nodes) this.report('inode-blocks', `inode ${String(ino)}: blocks`, this.walker.nodes, blocks);
+    const expected = this.walker.nodes + xattrBlocks;
+    if (xattrBlocks >= 0 && blocks !== expected) this.report('inode-blocks', `inode ${String(ino)}: blocks`, expected, blocks);
     if (page.nlink[InodeMap.slot(ino)] === 0 && this.walker.items > 0) {
       this.report('directory-removed-not-empty', `removed directory ${String(ino)}: entries`, 0, this.walker.items);
     }
@@ -81,7 +81,7 @@ export class DirectoryPass implements ItemVisitor {
 
   private checkName(key: number, bytes: Uint8Array, offset: number, length: number): void {
     const hash = Math.floor(key / COLLISIONS_MAX);
-    const expected = this.nameHash(this.context.geometry.hashSeed, bytes, offset, length);
+    const expected = this.context.nameHash(this.context.geometry.hashSeed, bytes, offset, length);
     if (hash !== expected) this.report('dentry-hash', `${this.entry(bytes, offset, length)}: hash in its key`, expected, hash, key);
     if (!isValidName(bytes, offset, length)) {
       this.report('dentry-name', this.entry(bytes, offset, length), 'a name without zero byte and /, not . or ..', 'this', key);

@@ -11,6 +11,8 @@ class DirectoryPage {
   /** Directory in which an entry for it was found first, 0: none. */
   readonly foundParent = new Float64Array(PAGE_INODES);
   readonly subdirectories = new Uint32Array(PAGE_INODES);
+  /** Blocks of its extended attributes, −1 when damage hides some. */
+  readonly xattrBlocks = new Int32Array(PAGE_INODES);
   readonly reach = new Uint8Array(PAGE_INODES);
 }
 
@@ -32,7 +34,7 @@ export class InodePage {
 }
 
 /**
- * What the verifier remembers of every inode in use: about 10 bytes, 31 for directories, in pages made on demand, so that
+ * What the verifier remembers of every inode in use: about 10 bytes, 35 for directories, in pages made on demand, so that
  * memory follows the inodes in use and not the length of the table.
  */
 export class InodeMap {

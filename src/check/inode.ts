@@ -15,6 +15,7 @@ import { type FindingKind, hex } from './findings.js';
 import { InodeMap } from './inode-map.js';
 import { BlockBuffer } from './medium.js';
 import { TreeWalker } from './tree-walker.js';
+import { XattrChecker } from './xattrs.js';
 
 /** File types as in dirent(3). */
 export const Type = { fifo: 1, character: 2, directory: 4, block: 6, regular: 8, symlink: 10, socket: 12 } as const;
@@ -28,6 +29,7 @@ const KNOWN_FLAGS =
   InodeFlag.noDump |
   InodeFlag.noAtime |
   InodeFlag.sync |
+  InodeFlag.projectInherit |
   InodeFlag.treeBody |
   InodeFlag.orphan;
 
@@ -35,15 +37,19 @@ const KNOWN_FLAGS =
 export class InodeChecker {
   private readonly extents: ExtentVisitor;
   private readonly walker: TreeWalker;
+  private readonly xattrs: XattrChecker;
   private readonly target = new BlockBuffer();
   private view: DataView = new DataView(new ArrayBuffer(0));
   private bytes: Uint8Array = new Uint8Array(0);
   private base = 0;
   private ino = 0;
+  /** Blocks of the extended attributes, −1 when damage hides some. */
+  private xattrBlocks = 0;
 
   constructor(private readonly context: CheckContext) {
     this.extents = new ExtentVisitor(context);
     this.walker = new TreeWalker(context);
+    this.xattrs = new XattrChecker(context);
   }
 
   /** Checks the record at `base` (checksum and number are right, mode is not 0) and notes it in the inode map. */
@@ -64,6 +70,7 @@ export class InodeChecker {
         break;
       case Type.directory:
         this.context.statistics.directories++;
+        this.context.inodes.make(ino).directories.xattrBlocks[InodeMap.slot(ino)] = this.xattrBlocks;
         break;
       case Type.symlink:
         this.context.statistics.symlinks++;
@@ -113,10 +120,8 @@ export class InodeChecker {
       const value = getI64(this.view, this.base + Inode[field]);
       if (!Number.isSafeInteger(value)) this.report('inode-time', field, 'between -2^53 and 2^53', value);
     }
-    const project = this.u32(Inode.project);
-    if (project !== 0) this.report('inode-project', 'project', 0, project);
     const xattrBlock = this.u64(Inode.xattrBlock);
-    if (xattrBlock !== 0) this.report('inode-xattr', 'xattrBlock', 0, xattrBlock);
+    this.xattrBlocks = xattrBlock === 0 ? 0 : this.xattrs.check(xattrBlock, this.ino, this.u16(Inode.mode));
     const parent = this.u64(Inode.parent);
     if (type !== Type.directory && parent !== 0) this.report('inode-parent', 'parent', 0, parent);
     if (this.ino === ROOT_INO && type !== Type.directory) this.report('root-directory', 'type', 'directory', type);
@@ -186,7 +191,10 @@ export class InodeChecker {
     return this.walker.walk(this.view, this.bytes, this.base + Inode.body, TreeKind.extents, this.ino, this.extents);
   }
 
-  private checkBlocks(expected: number): void {
+  /** `own`: blocks of the contents. */
+  private checkBlocks(own: number): void {
+    if (this.xattrBlocks < 0) return;
+    const expected = own + this.xattrBlocks;
     const blocks = this.u64(Inode.blocks);
     if (blocks !== expected) this.report('inode-blocks', 'blocks', expected, blocks);
   }

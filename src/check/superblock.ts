@@ -11,6 +11,7 @@ import {
   MIN_GROUP_BLOCKS,
   MIN_VOLUME_BLOCKS,
   PRIMARY_SUPERBLOCK,
+  ReadOnlyFeature,
   Superblock,
   SUPERBLOCK_SIGNATURE,
   UUID_SIZE,
@@ -47,6 +48,8 @@ export interface VerifiedSuperblock {
   identity: VolumeIdentity;
   /** No compat feature that could give reserved bytes a meaning: they must be zero. */
   checkReserved: boolean;
+  /** Inodes may have extended attributes. */
+  xattrs: boolean;
 }
 
 /**
@@ -134,7 +137,8 @@ function checkFields(medium: MediumReader, findings: FindingList, buffer: BlockB
   const mediumBlocks = Math.floor(medium.pmem.size / BLOCK_SIZE);
   require(u32(Superblock.version) === FORMAT_VERSION, 'version', FORMAT_VERSION, u32(Superblock.version));
   require(u32(Superblock.incompat) === 0, 'incompat features', 'none', hex(u32(Superblock.incompat)));
-  require(u32(Superblock.readOnlyCompat) === 0, 'readOnlyCompat features', 'none', hex(u32(Superblock.readOnlyCompat)));
+  const unknown = (u32(Superblock.readOnlyCompat) & ~ReadOnlyFeature.xattrs) >>> 0;
+  require(unknown === 0, 'readOnlyCompat features', 'known ones only', hex(u32(Superblock.readOnlyCompat)));
   require(u32(Superblock.blockSize) === BLOCK_SIZE, 'blockSize', BLOCK_SIZE, u32(Superblock.blockSize));
   require(u32(Superblock.groupBlocks) === GROUP_BLOCKS, 'groupBlocks', GROUP_BLOCKS, u32(Superblock.groupBlocks));
 
@@ -200,6 +204,7 @@ function describe(medium: MediumReader, { bytes, view }: BlockBuffer, fromBackup
   return {
     geometry: new Geometry(totalBlocks, journalStart, groupStart, seed, hashSeed),
     checkReserved: view.getUint32(Superblock.compat, true) === 0,
+    xattrs: (view.getUint32(Superblock.readOnlyCompat, true) & ReadOnlyFeature.xattrs) !== 0,
     identity: {
       uuid: digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
       label: label.replace(/\0.*$/s, ''),

@@ -15,6 +15,8 @@ import {
   type TreeKindNumber,
   TreeNode,
   TreeRoot,
+  XATTR_ROOT_SIZE,
+  XattrItem,
 } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
 import type { CheckContext } from './context.js';
@@ -36,7 +38,7 @@ const PAYLOAD_MIN: Record<TreeKindNumber, number> = {
   1: EXTENT_PAYLOAD_SIZE,
   2: Dentry.name + 1,
   3: FREE_INODES_PAYLOAD_SIZE,
-  4: 0,
+  4: XattrItem.name + 1,
 };
 const PAYLOAD_MAX: Record<TreeKindNumber, number> = {
   1: EXTENT_PAYLOAD_SIZE,
@@ -44,6 +46,9 @@ const PAYLOAD_MAX: Record<TreeKindNumber, number> = {
   3: FREE_INODES_PAYLOAD_SIZE,
   4: TREE_MAX_PAYLOAD,
 };
+
+/** Names of the trees of inodes. */
+const OWNED_TREES: Record<TreeKindNumber, string> = { 1: 'extent tree', 2: 'directory tree', 3: 'tree', 4: 'tree of extended attributes' };
 
 /**
  * Walks a tree and checks everything that can be known without its meaning. Claims every node, which is also what ends a walk through
@@ -63,7 +68,7 @@ export class TreeWalker {
 
   constructor(private readonly context: CheckContext) {}
 
-  /** Walks the tree whose 128-byte root is at `root` of `view`. Returns `complete`. */
+  /** Walks the tree whose root is at `root` of `view`. Returns `complete`. */
   walk(view: DataView, bytes: Uint8Array, root: number, kind: TreeKindNumber, owner: number, visitor: ItemVisitor): boolean {
     this.kind = kind;
     this.owner = owner;
@@ -79,7 +84,8 @@ export class TreeWalker {
     }
     if (depth === 0) {
       const area = root + TREE_ROOT_AREA;
-      if (this.checkArea(view, area, TREE_ROOT_SIZE - TREE_ROOT_AREA, 0, 0)) this.emit(view, bytes, area);
+      const size = (kind === TreeKind.xattrs ? XATTR_ROOT_SIZE : TREE_ROOT_SIZE) - TREE_ROOT_AREA;
+      if (this.checkArea(view, area, size, 0, 0)) this.emit(view, bytes, area);
     } else {
       this.visitNode(getU64(view, root + TreeRoot.root), depth - 1, 0, KEY_END, true);
     }
@@ -93,7 +99,7 @@ export class TreeWalker {
   private name(): string {
     if (this.kind === TreeKind.freeInodes) return 'tree of free inodes';
     if (this.owner === 0) return 'extent tree of the inode table';
-    return `${this.kind === TreeKind.directory ? 'directory tree' : 'extent tree'} of inode ${String(this.owner)}`;
+    return `${OWNED_TREES[this.kind]} of inode ${String(this.owner)}`;
   }
 
   private nodeName(block: number): string {

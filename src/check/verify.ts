@@ -60,7 +60,7 @@ export function verifyVolume(pmem: Pmem, options: VerifyOptions = {}): VerifyRep
   const superblock = checkSuperblocks(medium, findings);
   let statistics: VolumeStatistics | null = null;
   if (superblock !== null) {
-    const context = new CheckContext(medium, findings, superblock.geometry, superblock.checkReserved);
+    const context = new CheckContext(medium, findings, superblock.geometry, superblock.checkReserved, superblock.xattrs, options.nameHash ?? hashOfName);
     const state = new BlockBuffer();
     if (checkState(context, state)) {
       runPasses(context, state, options);
@@ -115,7 +115,7 @@ function runPasses(context: CheckContext, state: BlockBuffer, options: VerifyOpt
   const table = new TableMap();
   new InodeTablePass(context, table, (done, total) => report?.('inodes', done, total)).run(state);
   new FreeInodesPass(context, table).run(state);
-  new DirectoryPass(context, table, options.nameHash ?? hashOfName, (done, total) => report?.('directories', done, total)).run();
+  new DirectoryPass(context, table, (done, total) => report?.('directories', done, total)).run();
   if (context.tableComplete) new LinkPass(context).run();
   checkOrphans(context, state);
   checkRangeOperation(context, state);

@@ -56,7 +56,7 @@ function countsAsText({ identity, statistics }: VerifyReport): string[] {
     rows.push([statistics.regularFiles, 'regular files'], [statistics.directories, 'directories']);
     rows.push([statistics.symlinks, 'symbolic links'], [statistics.specialFiles, 'devices, fifos and sockets']);
     rows.push([statistics.orphans, 'orphans'], [statistics.entries, 'directory entries']);
-    rows.push([statistics.extents, 'extents'], [statistics.treeNodes, 'tree nodes']);
+    rows.push([statistics.extents, 'extents'], [statistics.treeNodes, 'tree nodes'], [statistics.xattrs, 'extended attributes']);
   }
   return rows.map(([value, name]) => `${String(value).padStart(12)} ${name}`);
 }

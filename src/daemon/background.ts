@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import type { MountPlan } from './serve.js';
+import type { MountPlan } from './plan.js';
 
 /** The descriptor on which a daemon in the background tells its parent how mounting went. */
 export const REPORT_FD = 3;

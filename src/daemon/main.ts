@@ -1,13 +1,13 @@
 import { closeSync, writeSync } from 'node:fs';
 import { messageOf } from '../base/errno.js';
 import { REPORT_FD, type StartReport } from './background.js';
+import { Exit } from './exit-codes.js';
 import type { LogFunction } from '../fuse/log.js';
 import { makeLog } from './log.js';
 import { serveInThisProcess } from './process.js';
-import type { MountPlan } from './serve.js';
+import type { MountPlan } from './plan.js';
 
 /** The program of a daemon in the background: started by startInBackground with its plan as the only argument. */
-const EXIT_NOT_MOUNTED = 32;
 
 function report(said: StartReport): void {
   writeSync(REPORT_FD, JSON.stringify(said));
@@ -38,6 +38,6 @@ async function serve(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (mounted) throw error;
     report({ mounted, message: messageOf(error), warnings });
-    return EXIT_NOT_MOUNTED;
+    return Exit.notMounted;
   }
 }

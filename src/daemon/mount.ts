@@ -5,7 +5,8 @@ import { openImage } from '../pmem/open.js';
 import { startInBackground } from './background.js';
 import { makeLog } from './log.js';
 import { parseOptions, type ParsedOptions } from './options.js';
-import type { MountPlan } from './serve.js';
+import type { MountPlan } from './plan.js';
+import { remount } from './remount.js';
 
 /** Exit codes of mount(8). */
 const EXIT_USAGE = 1;
@@ -37,6 +38,10 @@ export async function runMount(given: MountOptions): Promise<number> {
     return complain(error, EXIT_USAGE);
   }
   try {
+    if (options.remount) {
+      if (given.fake !== true) remount(given.directory, given.options);
+      return 0;
+    }
     const plan = makePlan(given, options);
     if (given.fake === true) return await check(plan);
     if (given.foreground) return await serveInForeground(plan, given.verbose);

@@ -8,11 +8,25 @@ export interface MountedFilesystem {
   readonly directory: string;
   readonly type: string;
   readonly source: string;
+  /** Flags of this mount: rw, nosuid, relatime … */
+  readonly options: readonly string[];
+  /** Options of the filesystem, of all its mounts: rw, user_id=0 … */
+  readonly superOptions: readonly string[];
 }
 
 /** What is mounted at the directory (an absolute path, as the kernel shows it); the topmost if there are several. */
 export function mountedAt(directory: string): MountedFilesystem | undefined {
   return currentMounts().findLast((mount) => mount.directory === directory);
+}
+
+/** The topmost FUSE mount of this source at the directory, even if something else was mounted over it. */
+export function fuseMountAt(directory: string, source: string): MountedFilesystem | undefined {
+  return currentMounts().findLast((mount) => mount.directory === directory && mount.source === source && isFuse(mount));
+}
+
+/** The mount with this number, if it is still there. */
+export function mountWithId(id: number): MountedFilesystem | undefined {
+  return currentMounts().find((mount) => mount.id === id);
 }
 
 /** A FUSE mount of this source (an image's absolute path), if there is one. */
@@ -33,10 +47,11 @@ export function parseMounts(text: string): MountedFilesystem[] {
   const mounts: MountedFilesystem[] = [];
   for (const line of text.split('\n')) {
     const [before, after] = line.split(' - ', 2);
-    const [id, , device, , directory] = (before ?? '').split(' ');
-    const [type, source] = (after ?? '').split(' ');
+    const [id, , device, , directory, options] = (before ?? '').split(' ');
+    const [type, source, superOptions] = (after ?? '').split(' ');
     if (device === undefined || directory === undefined || type === undefined || source === undefined) continue;
-    mounts.push({ id: Number(id), device, directory: unescaped(directory), type, source: unescaped(source) });
+    const flags = { options: (options ?? '').split(','), superOptions: (superOptions ?? '').split(',') };
+    mounts.push({ id: Number(id), device, directory: unescaped(directory), type, source: unescaped(source), ...flags });
   }
   return mounts;
 }

@@ -19,11 +19,19 @@ export interface ParsedOptions {
   transport: 'devfuse' | 'fuse-native';
   pidfile: string | null;
   directIo: boolean;
+  /** The kernel checks access with ACLs. */
+  acls: boolean;
   /** Microseconds that the daemon looks out for the next request before it sleeps; adapts itself, 0 never. */
   spinMicroseconds: number;
   /** Limit of the metadata cache in bytes; null for the default. */
   cacheBytes: number | null;
   debug: boolean;
+  /** Change the flags of a mount that is there. */
+  remount: boolean;
+  /** Read-only, without replaying the journal. */
+  noRecovery: boolean;
+  /** What damage that an operation meets leads to. */
+  errors: 'continue' | 'remount-ro';
 }
 
 /** A wake-up takes about this long: spinning longer gains nothing. */
@@ -33,14 +41,14 @@ const SPIN_MAX = 1000;
 type Flag = (options: ParsedOptions) => void;
 type Setting = (options: ParsedOptions, value: string) => void;
 
-const KERNEL_FLAGS = [
+export const KERNEL_FLAGS: readonly string[] = [
   'suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec', 'sync', 'async', 'dirsync', 'atime', 'noatime', 'diratime', 'nodiratime',
   'relatime', 'norelatime', 'strictatime', 'nostrictatime', 'lazytime', 'nolazytime',
 ];
-/** Options of fstab(5) for mount(8), systemd and people. `default_permissions` is always on. */
+/** Options of fstab(5) for mount(8), systemd and people. `default_permissions` and `user_xattr` are always on. */
 const IGNORED = new Set([
   '_netdev', 'nofail', 'fail', 'auto', 'noauto', 'user', 'nouser', 'users', 'owner', 'group', 'defaults', 'comment', 'loop',
-  'default_permissions',
+  'default_permissions', 'user_xattr',
 ]);
 
 const flags: Readonly<Record<string, Flag>> = {
@@ -49,8 +57,12 @@ const flags: Readonly<Record<string, Flag>> = {
   allow_other: (options) => { options.allowOther = true; },
   noallow_other: (options) => { options.allowOther = false; },
   direct_io: (options) => { options.directIo = true; },
+  acl: (options) => { options.acls = true; },
+  noacl: (options) => { options.acls = false; },
   debug: (options) => { options.debug = true; },
-  remount: () => fail('a mounted volume can not be changed by remount; unmount it and mount it again'),
+  remount: (options) => { options.remount = true; },
+  norecovery: (options) => { options.noRecovery = true; },
+  recovery: (options) => { options.noRecovery = false; },
 };
 
 const settings: Readonly<Record<string, Setting>> = {
@@ -63,6 +75,7 @@ const settings: Readonly<Record<string, Setting>> = {
   },
   domain: (options, value) => { options.domain = oneOf<DurabilityDomain>('domain', value, ['sync-dax', 'memory', 'file']); },
   transport: (options, value) => { options.transport = oneOf('transport', value, ['devfuse', 'fuse-native']); },
+  errors: (options, value) => { options.errors = oneOf('errors', value, ['continue', 'remount-ro']); },
   pidfile: (options, value) => { options.pidfile = value; },
   spin: (options, value) => {
     if (!/^\d{1,4}$/.test(value) || Number(value) > SPIN_MAX) fail(`spin=${value}: microseconds from 0 to ${String(SPIN_MAX)} expected`);
@@ -87,11 +100,18 @@ export function parseOptions(words: readonly string[], sloppy: boolean): ParsedO
     transport: 'devfuse',
     pidfile: null,
     directIo: false,
+    acls: true,
     spinMicroseconds: SPIN_DEFAULT,
     cacheBytes: null,
     debug: false,
+    remount: false,
+    noRecovery: false,
+    errors: 'continue',
   };
-  for (const word of words) takeOption(options, word, sloppy);
+  // mount(8) hands what /proc/mounts shows over to a remount, the kernel's own options included.
+  const tolerant = sloppy || words.includes('remount');
+  for (const word of words) takeOption(options, word, tolerant);
+  if (options.noRecovery && !options.readOnly) fail('norecovery shows a volume as a crash left it: it needs ro');
   return options;
 }
 

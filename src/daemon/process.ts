@@ -1,53 +1,58 @@
 import { writeFileSync } from 'node:fs';
 import { messageOf } from '../base/errno.js';
 import type { LogFunction } from '../fuse/log.js';
-import { EXIT_CRASHED, MountedVolume, type MountPlan } from './serve.js';
+import { Exit } from './exit-codes.js';
+import type { MountPlan } from './plan.js';
+import { Supervisor } from './supervisor.js';
 
-/** Exit code of a daemon whose volume could not be closed cleanly. */
-const EXIT_UNCLEAN = 1;
-/** Of one that a second signal ended at once. */
-const EXIT_IMPATIENT = 130;
+/** A mounted volume, as the process that keeps it sees it. */
+interface KeptMount {
+  readonly description: string;
+  run(): Promise<number>;
+  shutDown(reason: string): Promise<void>;
+  abandon(): Promise<unknown>;
+}
 
 /**
- * Makes this process the daemon of one volume: mounts it, calls `ready`, serves it to the end. Signals unmount it; a second one ends
+ * Makes this process the daemon of one volume: mounts it, calls `ready`, keeps it to the end. Signals unmount it; a second one ends
  * the process at once (the next mount recovers the volume). Returns the exit code. Throws FsError if it can't be mounted.
  */
 export async function serveInThisProcess(plan: MountPlan, log: LogFunction, ready: (message: string) => void): Promise<number> {
   process.title = `nvmfs ${plan.image} ${plan.directory}`;
   // A working directory would keep another filesystem busy, and must never be on the own mount.
   process.chdir('/');
-  const volume = await MountedVolume.mount(plan, log);
-  abandonOnFailure(volume, log);
-  shutDownOnSignals(volume);
+  // First, so that the servers inherit it.
   protectFromMemoryPressure(log);
-  ready(volume.describe());
-  try {
-    await volume.run();
-    return 0;
-  } catch (error) {
-    log('error', `${plan.image} on ${plan.directory}: ${messageOf(error)}`);
-    await volume.abandon();
-    return EXIT_UNCLEAN;
-  }
+  const mount = await startMount(plan, log);
+  abandonOnFailure(mount, log);
+  shutDownOnSignals(mount);
+  ready(mount.description);
+  return mount.run();
 }
 
-function shutDownOnSignals(volume: MountedVolume): void {
+async function startMount(plan: MountPlan, log: LogFunction): Promise<KeptMount> {
+  if (plan.options.transport === 'devfuse') return Supervisor.start(plan, log);
+  const { UnsupervisedVolume } = await import('./unsupervised.js');
+  return UnsupervisedVolume.start(plan, log);
+}
+
+function shutDownOnSignals(mount: KeptMount): void {
   let signalled = false;
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (signalled) process.exit(EXIT_IMPATIENT);
+      if (signalled) process.exit(Exit.impatient);
       signalled = true;
-      void volume.shutDown(signal);
+      void mount.shutDown(signal);
     });
   }
 }
 
-function abandonOnFailure(volume: MountedVolume, log: LogFunction): void {
+function abandonOnFailure(mount: KeptMount, log: LogFunction): void {
   process.once('uncaughtException', (error) => {
     log('error', `the daemon failed; this is a bug of nvmfs: ${messageOf(error)}`);
     // Whatever fails while it ends must not keep it from ending.
-    process.on('uncaughtException', () => process.exit(EXIT_CRASHED));
-    void volume.abandon().finally(() => process.exit(EXIT_CRASHED));
+    process.on('uncaughtException', () => process.exit(Exit.crashed));
+    void mount.abandon().finally(() => process.exit(Exit.crashed));
   });
 }
 

@@ -1,7 +1,7 @@
 import { fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
-import { COLLISIONS_MAX, Dentry, Inode, NAME_MAX, TreeKind } from '../format/layout.js';
-import { getU64, setU64 } from '../format/numbers.js';
+import { COLLISIONS_MAX, Dentry, Inode, NAME_MAX, ROOT_INO, TreeKind } from '../format/layout.js';
+import { addU64, getU64, setU64 } from '../format/numbers.js';
 import type { Journal } from '../journal/journal.js';
 import type { NodeAllocator } from '../journal/blocks.js';
 import { TreeCursor } from '../tree/cursor.js';
@@ -76,9 +76,12 @@ export class Directories {
     this.journal.view.setUint8(payload + Dentry.type, type);
   }
 
-  /** Entries of the directory. */
+  /** Entries of the directory. EIO when its count says none and there are some, or the other way round: nothing may be lost by removing it. */
   entries(directory: number): number {
-    return getU64(this.journal.view, directory + Inode.size);
+    const entries = getU64(this.journal.view, directory + Inode.size);
+    const owner = this.ownerOf(directory);
+    if ((entries === 0) !== this.tree.isEmpty(directory + Inode.body)) fail('EIO', `directory inode ${String(owner)}: its size does not fit its entries; run fsck.nvmfs`);
+    return entries;
   }
 
   /** Upper bound of the nodes one `insert` allocates. */
@@ -131,7 +134,7 @@ export class Directories {
     this.foundIno = getU64(journal.view, cursor.payload + Dentry.ino) as Ino;
     this.foundType = journal.view.getUint8(cursor.payload + Dentry.type);
     this.foundKey = cursor.key;
-    if (nameLength < 1 || nameLength > NAME_MAX || this.foundIno < 1) {
+    if (nameLength < 1 || nameLength > NAME_MAX || this.foundIno <= ROOT_INO || this.foundIno > Number.MAX_SAFE_INTEGER) {
       fail('EIO', `directory inode ${String(owner)}: the entry with key ${String(cursor.key)} is damaged`);
     }
   }
@@ -146,8 +149,8 @@ export class Directories {
 
   private count(directory: number, nodesBefore: number, change: number): void {
     const { view } = this.journal;
-    setU64(view, directory + Inode.size, getU64(view, directory + Inode.size) + change);
-    setU64(view, directory + Inode.blocks, getU64(view, directory + Inode.blocks) + this.nodes(directory) - nodesBefore);
+    addU64(view, directory + Inode.size, change, 'the number of entries of a directory');
+    addU64(view, directory + Inode.blocks, this.nodes(directory) - nodesBefore, 'the number of blocks of a directory');
   }
 }
 

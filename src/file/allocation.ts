@@ -36,10 +36,9 @@ export class FileAllocation {
 
   /**
    * Allocates [offset, offset + length), makes it a hole, or makes it read as zero bytes, as `mode` says; outside a transaction.
-   * `check` has passed. EFBIG; ENOSPC before anything was changed.
+   * `check` has passed, and its end was checked. ENOSPC before anything was changed.
    */
   run(ino: Ino, mode: number, offset: number, length: number): void {
-    if (!(offset + length <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
     const operation = { ino, mode, offset, end: offset + length };
     // A hole in the middle of an extent adds one: from the reserve, so that a full volume can be emptied.
     if ((mode & AllocateMode.punchHole) === 0) {

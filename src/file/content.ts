@@ -1,7 +1,7 @@
 import { fail } from '../base/errno.js';
 import { asByteAddr, type Ino } from '../base/units.js';
 import { BLOCK_SIZE, CHUNK_BLOCKS, FILE_SIZE_MAX, Inode, TreeRoot } from '../format/layout.js';
-import { getU64, setU64 } from '../format/numbers.js';
+import { addU64, getU64, setU64 } from '../format/numbers.js';
 import type { Core } from '../space/core.js';
 import { stampChange } from './times.js';
 import { ExtentMap } from './extents.js';
@@ -22,13 +22,17 @@ export class FileContent {
   readonly extents: ExtentMap;
 
   constructor(private readonly core: Core) {
-    this.extents = new ExtentMap(core.journal, core.allocator, core.geometry.totalBlocks);
+    this.extents = new ExtentMap(core.journal, core.allocator, core.geometry);
   }
 
-  /** Writes the whole range; the file's times are the caller's business when no transaction was needed (false is returned). */
+  /** EFBIG for what would end beyond the largest file. */
+  checkEnd(end: number): void {
+    if (!(end <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
+  }
+
+  /** Writes the whole range, whose end was checked; the file's times are the caller's business when no transaction was needed (false is returned). */
   write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number): boolean {
     const end = offset + length;
-    if (!(end <= FILE_SIZE_MAX)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
     const record = this.core.inodes.get(ino);
     const root = record + Inode.body;
     const size = getU64(this.core.journal.view, record + Inode.size);
@@ -138,9 +142,7 @@ export class FileContent {
   /** Accounts for `change` data blocks and for the nodes that the tree has more than `nodesBefore`. */
   countBlocks(record: number, nodesBefore: number, change: number): void {
     const { view } = this.core.journal;
-    const blocks = getU64(view, record + Inode.blocks) + change + this.nodes(record + Inode.body) - nodesBefore;
-    if (blocks < 0) fail('EIO', `an inode record counts fewer blocks than it frees`);
-    setU64(view, record + Inode.blocks, blocks);
+    addU64(view, record + Inode.blocks, change + this.nodes(record + Inode.body) - nodesBefore, 'the number of blocks of a file');
   }
 
   // ---- inside ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ import { fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import { Extent, EXTENT_PAYLOAD_SIZE, ExtentFlag, TreeKind } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
+import { type Geometry, isDataRange } from '../format/superblock.js';
 import type { Journal } from '../journal/journal.js';
 import type { Allocator } from '../space/allocator.js';
 import { TreeCursor } from '../tree/cursor.js';
@@ -10,6 +11,8 @@ import { Tree } from '../tree/tree.js';
 
 /** Longest extent: it lies inside one group, so it never gets near this. */
 const LENGTH_MAX = 0xffffffff;
+/** Files end below 2^53 bytes. */
+const FILE_BLOCKS_MAX = 2 ** 41;
 
 /**
  * The extent map of a file: which blocks of the medium hold which blocks of the file.
@@ -32,8 +35,8 @@ export class ExtentMap {
   constructor(
     private readonly journal: Journal,
     private readonly allocator: Allocator,
-    /** Blocks of the volume: an extent that leads outside is damage. */
-    private readonly totalBlocks: number,
+    /** Where data may be: an extent that leads elsewhere is damage. */
+    private readonly geometry: Geometry,
   ) {
     this.tree = new Tree(journal, allocator, TreeKind.extents);
     this.cursor = new TreeCursor(this.tree);
@@ -75,7 +78,7 @@ export class ExtentMap {
     let total = length;
     if (start > 0 && cursor.seekFloor(root, ino, start - 1)) {
       this.decode(ino);
-      assert(this.end <= start, 'extents of a file do not overlap');
+      if (this.end > start) this.overlap(ino, start);
       if (this.joins(start, block, unwritten) && this.end - this.start + total <= LENGTH_MAX) {
         first = this.start;
         firstBlock = this.block;
@@ -84,7 +87,7 @@ export class ExtentMap {
     }
     if (cursor.seekCeiling(root, ino, start)) {
       this.decode(ino);
-      assert(this.start >= start + length, 'extents of a file do not overlap');
+      if (this.start < start + length) this.overlap(ino, this.start);
       const touches = this.start === start + length && this.block === block + length && this.unwritten === unwritten;
       if (touches && this.end - this.start + total <= LENGTH_MAX) {
         total += this.end - this.start;
@@ -142,13 +145,17 @@ export class ExtentMap {
     }
     const length = view.getUint32(cursor.payload + Extent.length, true);
     const block = getU64(view, cursor.payload + Extent.block);
-    if (length === 0 || block <= 1 || block + length > this.totalBlocks) {
-      fail('EIO', `inode ${String(ino)}: extent at file block ${String(cursor.key)} leads to blocks ${String(block)} + ${String(length)} outside the volume`);
+    if (!isDataRange(this.geometry, block, length) || cursor.key + length > FILE_BLOCKS_MAX) {
+      fail('EIO', `inode ${String(ino)}: extent at file block ${String(cursor.key)} leads to blocks ${String(block)} + ${String(length)}, where no data may be`);
     }
     this.start = cursor.key;
     this.end = cursor.key + length;
     this.block = block;
     this.unwritten = (view.getUint16(cursor.payload + Extent.flags, true) & ExtentFlag.unwritten) !== 0;
+  }
+
+  private overlap(ino: Ino, fileBlock: number): never {
+    return fail('EIO', `inode ${String(ino)}: extents overlap at file block ${String(fileBlock)}; run fsck.nvmfs`);
   }
 
   private encode(payload: number, block: number, length: number, unwritten: boolean): void {

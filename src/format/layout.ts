@@ -15,6 +15,8 @@ export const Magic = {
   state: 0x5453564e,
   group: 0x4741564e,
   node: 0x4e54564e,
+  xattr: 0x4158564e,
+  xattrValue: 0x5658564e,
   record: 0x524a564e,
   inode: 0x4e49,
 } as const;
@@ -42,6 +44,8 @@ export const Superblock = {
   madeNanoseconds: 184,
   hashSeed: 188,
 } as const;
+/** Bits of `readOnlyCompat`. */
+export const ReadOnlyFeature = { xattrs: 0x1 } as const;
 export const SUPERBLOCK_SIGNATURE = 'NVMFS\r\n\x1a';
 export const LABEL_SIZE = 64;
 export const UUID_SIZE = 16;
@@ -121,6 +125,7 @@ export const InodeFlag = {
   noDump: 0x8,
   noAtime: 0x10,
   sync: 0x20,
+  projectInherit: 0x40,
   treeBody: 0x40000000,
   orphan: 0x80000000,
 } as const;
@@ -141,6 +146,17 @@ export const AllocateMode = { keepSize: 1, punchHole: 2, zeroRange: 16 } as cons
 
 export const Dentry = { ino: 0, type: 8, name: 9 } as const;
 export const COLLISIONS_MAX = 1024;
+
+export const XattrBlock = { count: 24, listBytes: 28, root: 64 } as const;
+/** Length of the tree root in an xattr block. */
+export const XATTR_ROOT_SIZE = BLOCK_SIZE - 64;
+export const XattrItem = { valueBlock: 0, valueLength: 8, nameLength: 12, name: 16 } as const;
+export const XattrValue = { next: 24, key: 32, index: 40, length: 44, data: 64 } as const;
+/** Bytes of a value in one of its blocks. */
+export const XATTR_VALUE_BLOCK_BYTES = BLOCK_SIZE - 64;
+export const XATTR_NAME_MAX = 255;
+export const XATTR_VALUE_MAX = 65536;
+export const XATTR_LIST_MAX = 65536;
 
 export const JournalRecord = {
   checksum: 0,

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js';
+import { fail } from '../base/errno.js';
 
 /**
  * 64-bit numbers of the medium as JavaScript numbers. Two 32-bit accesses are ten times as fast as
@@ -16,6 +17,13 @@ export function setU64(view: DataView, offset: number, value: number): void {
   assert(value >= 0 && value <= Number.MAX_SAFE_INTEGER, 'a u64 of the medium is in [0, 2^53)');
   view.setUint32(offset, value % TWO_32, true);
   view.setUint32(offset + 4, Math.floor(value / TWO_32), true);
+}
+
+/** Adds to a counter of the medium, named for people. EIO when there is no such result: then what was counted was wrong. */
+export function addU64(view: DataView, offset: number, change: number, what: string): void {
+  const result = getU64(view, offset) + change;
+  if (!(result >= 0 && result <= Number.MAX_SAFE_INTEGER)) fail('EIO', `${what} would become ${String(result)}; run fsck.nvmfs`);
+  setU64(view, offset, result);
 }
 
 /** Reads an i64 (seconds since 1970). */

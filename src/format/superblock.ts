@@ -14,6 +14,7 @@ import {
   MIN_GROUP_BLOCKS,
   MIN_VOLUME_BLOCKS,
   PRIMARY_SUPERBLOCK,
+  ReadOnlyFeature,
   STATE_BLOCK,
   Superblock,
   SUPERBLOCK_SIGNATURE,
@@ -45,7 +46,7 @@ export interface Geometry {
 
 /** Feature bits this program knows. Others of these classes are refused (incompat) or allow only reading (readOnlyCompat). */
 export const KNOWN_INCOMPAT = 0;
-export const KNOWN_READ_ONLY_COMPAT = 0;
+export const KNOWN_READ_ONLY_COMPAT = ReadOnlyFeature.xattrs;
 
 /** Result of reading the superblocks of a medium. */
 export interface SuperblockReading {
@@ -63,6 +64,14 @@ export function groupCount(totalBlocks: number, groupStart: number): number {
 export function groupLength(geometry: Geometry, group: number): number {
   const start = geometry.groupStart + group * GROUP_BLOCKS;
   return Math.min(GROUP_BLOCKS, geometry.totalBlocks - start);
+}
+
+/** Whether blocks [block, block + length) may hold data of one extent: inside one group, neither its header nor the backup superblock. */
+export function isDataRange(geometry: Geometry, block: number, length: number): boolean {
+  const inGroups = block - geometry.groupStart;
+  if (!(inGroups > 0 && length > 0 && block + length < geometry.totalBlocks)) return false;
+  const inGroup = inGroups % GROUP_BLOCKS;
+  return inGroup > 0 && inGroup + length <= GROUP_BLOCKS;
 }
 
 /** Encodes a superblock for block `self` (primary or backup) into 4096 bytes. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.js';
+import { fail } from '../base/errno.js';
 import { FileType, Inode } from '../format/layout.js';
 import { isDirectory, modeOf, setTime, Time } from './records.js';
 import { type AttributeChange, Change } from './types.js';
@@ -11,6 +12,18 @@ const GROUP_EXECUTE = 0o010;
 /** Whether the change sets the size of the file. */
 export function needsResize(change: AttributeChange): boolean {
   return (change.mask & Change.size) !== 0;
+}
+
+/** EINVAL for times that are none. */
+export function checkTimes(change: AttributeChange): void {
+  checkTime(change.mask & Change.atime, change.atimeSeconds, change.atimeNanoseconds);
+  checkTime(change.mask & Change.mtime, change.mtimeSeconds, change.mtimeNanoseconds);
+  checkTime(change.mask & Change.ctime, change.ctimeSeconds, change.ctimeNanoseconds);
+}
+
+function checkTime(wanted: number, seconds: number, nanoseconds: number): void {
+  if (wanted === 0 || (Number.isSafeInteger(seconds) && nanoseconds >= 0 && nanoseconds < 1e9)) return;
+  fail('EINVAL', `${String(seconds)} seconds and ${String(nanoseconds)} nanoseconds are no time`);
 }
 
 /** Applies everything but the size to an editable record. A change of the size sets mtime; ctime is now unless it is given. */

@@ -1,23 +1,28 @@
-import { fail } from '../base/errno.js';
+import { FsError, fail } from '../base/errno.js';
 import { asByteAddr, type Ino } from '../base/units.js';
 import { Directories, type HashFunction } from '../dir/directory.js';
 import { FileAllocation } from '../file/allocation.js';
 import { FileContent } from '../file/content.js';
 import { describeRange, seekContent } from '../file/reading.js';
 import { stampAccess, stampChange } from '../file/times.js';
-import { BLOCK_SIZE, FileType, INODES_PER_BLOCK, Inode, NAME_MAX } from '../format/layout.js';
-import { getI64 } from '../format/numbers.js';
+import { AllocateMode, BLOCK_SIZE, FILE_SIZE_MAX, FileType, INODES_PER_BLOCK, Inode, InodeFlag, NAME_MAX } from '../format/layout.js';
+import { getU64 } from '../format/numbers.js';
 import type { Core } from '../space/core.js';
-import { applyChange, needsResize } from './attributes.js';
+import { type AccessTimes, isAccessDue } from './access-times.js';
+import { applyChange, checkTimes, needsResize } from './attributes.js';
+import { changeFlags, flagsOf, requireAppending, requireChangeable, requireMutable, requireUnprotected } from './inode-flags.js';
+import type { KeptTimes } from './kept-times.js';
 import { Names } from './names.js';
 import type { FileSystemOperations } from './operations.js';
 import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
-import { decodeAttributes, linksOf, requireDirectory, requireRegular, sizeOf, typeOf } from './records.js';
+import { decodeAttributes, isDirectory, linksOf, requireDirectory, requireRegular, sizeOf, typeOf } from './records.js';
 import { References } from './references.js';
+import { Xattrs } from './xattrs.js';
 import {
   type AttributeChange,
   type Attributes,
-  type Caller,
+  Caller,
+  Change,
   type EntrySink,
   type Name,
   Ranges,
@@ -32,13 +37,24 @@ const DIRECTORY_TYPE = FileType.directory >>> 12;
 /** Steps of freeing that statfs waits for, so that what was removed just now shows as free. */
 const STATISTICS_STEPS_MAX = 2000;
 const COPY_BYTES = 1024 * 1024;
-const DAY_SECONDS = 86400;
+/** Changes of a file with which its capabilities go. */
+const TAKES_CAPABILITY = Change.size | Change.uid | Change.gid | Change.killPrivileges;
+/** Who owns a whiteout that nobody in particular asked for. */
+const SUPERUSER = new Caller();
 
 export interface FileSystemOptions {
   readOnly: boolean;
-  /** Keep access times as `relatime` does; without it reading leaves them alone. */
-  accessTimes: boolean;
+  /** When reading changes access times. */
+  accessTimes: AccessTimes;
+  /** Damage that an operation meets ends all changes. */
+  readOnlyOnDamage: boolean;
+  /** Finish what a crash interrupted, in DRAM when the medium must not be written. */
+  recover: boolean;
   log: (message: string) => void;
+  /** Holds that a former server of this mount left; default: none. */
+  references?: References | undefined;
+  /** Where pending timestamps are kept for a server that takes over; default: nowhere. */
+  times?: KeptTimes | undefined;
   /** For tests that make names collide. */
   hash?: HashFunction | undefined;
 }
@@ -52,7 +68,8 @@ export class FileSystem implements FileSystemOperations {
   private readonly content: FileContent;
   private readonly allocation: FileAllocation;
   private readonly names: Names;
-  private readonly references = new References();
+  private readonly xattrs: Xattrs;
+  private readonly references: References;
   private readonly reclaim: Reclaim;
   /** Inodes without a name that are held. */
   private readonly unlinked = new Set<Ino>();
@@ -61,21 +78,33 @@ export class FileSystem implements FileSystemOperations {
   private readonly copyRanges = new Ranges(512);
   /** While a sink takes entries it may ask for attributes; that is part of the same operation. */
   private reading = false;
+  /** No change is taken: opened so, remounted, or after damage. */
+  private readOnly: boolean;
+  private damaged = false;
+  private accessTimes: AccessTimes;
 
   constructor(
     private readonly core: Core,
     private readonly options: FileSystemOptions,
   ) {
+    this.readOnly = options.readOnly;
+    this.accessTimes = options.accessTimes;
+    this.references = options.references ?? new References();
     this.directories = new Directories(core.journal, core.allocator, core.geometry.hashSeed, options.hash);
     this.content = new FileContent(core);
     this.allocation = new FileAllocation(core, this.content);
-    this.names = new Names(core, this.directories, this.content);
-    this.reclaim = new Reclaim(core, this.content, this.references, options.log);
+    this.xattrs = new Xattrs(core, options.hash);
+    this.names = new Names(core, this.directories, this.content, this.xattrs);
+    this.reclaim = new Reclaim(core, this.content, this.xattrs, this.references, options.log);
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };
-    this.allocation.resume(options.log);
-    if (!options.readOnly) this.reclaim.adopt();
+    if (options.recover) this.allocation.resume(options.log);
+    if (!options.readOnly) {
+      this.adoptTimes();
+      this.adoptUnlinked();
+      this.reclaim.adopt();
+    }
   }
 
   // ---- looking -----------------------------------------------------------------------------------
@@ -103,10 +132,11 @@ export class FileSystem implements FileSystemOperations {
     } else {
       this.loadRange(ino, 0, length, bytes, offset);
     }
+    this.noteAccess(ino);
     return length;
   }
 
-  readDirectory(ino: Ino, cookie: number, sink: EntrySink): void {
+  readDirectory(ino: Ino, cookie: number, sink: EntrySink, silent = false): void {
     this.begin();
     const record = this.core.inodes.get(ino);
     requireDirectory(this.view, record);
@@ -119,11 +149,12 @@ export class FileSystem implements FileSystemOperations {
     } finally {
       this.reading = false;
     }
-    if (this.options.accessTimes) this.noteAccess(ino);
+    if (!silent && this.accessTimes.directories) this.noteAccess(ino);
   }
 
   statistics(statistics: Statistics): void {
     this.begin();
+    this.reclaim.retryPostponed();
     for (let step = 0; step < STATISTICS_STEPS_MAX && this.reclaim.pending; step += 1) this.reclaim.stepOne();
     const { state, geometry, allocator, inodes } = this.core;
     statistics.blockSize = BLOCK_SIZE;
@@ -139,7 +170,8 @@ export class FileSystem implements FileSystemOperations {
 
   makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino {
     this.beginChange();
-    this.names.checkNew(parent, name, this.core.inodes.blocksToAllocate());
+    this.names.checkMode(mode);
+    this.names.checkNew(parent, name, this.core.inodes.blocksToAllocate() + this.names.blocksToInherit(parent));
     this.core.journal.begin();
     try {
       const ino = this.names.make(parent, name, mode, caller, rdevMajor, rdevMinor);
@@ -167,7 +199,7 @@ export class FileSystem implements FileSystemOperations {
   makeTemporary(parent: Ino, mode: number, caller: Caller): Ino {
     this.beginChange();
     this.names.checkTemporary(parent);
-    this.core.allocator.require(this.core.inodes.blocksToAllocate());
+    this.core.allocator.require(this.core.inodes.blocksToAllocate() + this.names.blocksToInherit(parent));
     this.core.journal.begin();
     try {
       const ino = this.names.makeTemporary(parent, mode, caller);
@@ -181,8 +213,7 @@ export class FileSystem implements FileSystemOperations {
 
   link(ino: Ino, newParent: Ino, newName: Name): void {
     this.beginChange();
-    this.names.checkNew(newParent, newName, 0);
-    this.names.checkLink(ino);
+    this.names.checkLink(ino, newParent, newName);
     this.reclaim.finish(ino);
     this.core.journal.begin();
     try {
@@ -216,12 +247,12 @@ export class FileSystem implements FileSystemOperations {
     }
   }
 
-  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number): void {
+  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number, caller = SUPERUSER): void {
     this.beginChange();
     if (this.names.checkRename(parent, name, newParent, newName, flags)) return;
     this.core.journal.begin();
     try {
-      this.names.rename(parent, name, newParent, newName, flags);
+      this.names.rename(parent, name, newParent, newName, flags, caller);
       this.commit(0);
     } catch (error) {
       this.abort(error);
@@ -232,12 +263,16 @@ export class FileSystem implements FileSystemOperations {
 
   setAttributes(ino: Ino, change: AttributeChange): void {
     this.beginChange();
+    checkTimes(change);
+    requireChangeable(this.view, this.core.inodes.get(ino), change);
     if (needsResize(change)) this.checkResize(ino, change.size);
     this.core.journal.begin();
     try {
       const record = this.core.inodes.edit(ino);
       const rest = needsResize(change) && this.content.resize(record, ino, change.size);
       applyChange(this.view, record, change, this.core.clock);
+      if ((change.mask & Change.mode) !== 0) this.xattrs.modeChanged(record);
+      if ((change.mask & TAKES_CAPABILITY) !== 0 && !isDirectory(this.view, record)) this.xattrs.removeCapability(record);
       if (rest && !this.core.orphans.has(ino)) this.core.orphans.add(ino);
       this.commit(0);
       if (rest) this.reclaim.add(ino);
@@ -246,21 +281,47 @@ export class FileSystem implements FileSystemOperations {
     }
   }
 
-  read(ino: Ino, offset: number, length: number, ranges: Ranges): number {
+  setFlags(ino: Ino, flags: number, project: number): void {
+    this.beginChange();
+    this.core.journal.begin();
+    try {
+      const record = this.core.inodes.edit(ino);
+      changeFlags(this.view, record, flags, project);
+      stampChange(this.view, record, this.core.clock, false);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  checkOpen(ino: Ino, appending: boolean): void {
+    this.begin();
+    const record = this.core.inodes.get(ino);
+    if (appending) requireMutable(this.view, record);
+    else requireUnprotected(this.view, record);
+  }
+
+  read(ino: Ino, offset: number, length: number, ranges: Ranges, silent = false): number {
     this.begin();
     requireRegular(this.view, this.core.inodes.get(ino));
     const bytes = describeRange(this.core, this.content.extents, ino, offset, length, ranges);
-    if (this.options.accessTimes) this.noteAccess(ino);
+    if (!silent) this.noteAccess(ino);
     return bytes;
   }
 
-  write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number): number {
+  write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number, mapped = false): number {
     this.beginChange();
-    requireRegular(this.view, this.core.inodes.get(ino));
+    const record = this.core.inodes.get(ino);
+    requireRegular(this.view, record);
+    if (!mapped) requireMutable(this.view, record);
+    requireAppending(this.view, record, offset);
     if (length === 0) return 0;
+    const count = Math.min(length, FILE_SIZE_MAX - offset);
+    if (!(count > 0)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
     this.reclaim.finish(ino);
-    if (!this.content.write(ino, offset, source, sourceOffset, length)) this.notePendingChange(ino);
-    return length;
+    this.dropCapability(ino);
+    if (!this.content.write(ino, offset, source, sourceOffset, count)) this.notePendingChange(ino);
+    return count;
   }
 
   append(ino: Ino, source: Uint8Array, sourceOffset: number, length: number): number {
@@ -275,7 +336,11 @@ export class FileSystem implements FileSystemOperations {
     const record = this.core.inodes.get(ino);
     if (typeOf(this.view, record) === FileType.directory) fail('EISDIR', 'is a directory');
     if (typeOf(this.view, record) !== FileType.regular) fail('ENODEV', 'not a regular file');
+    if ((mode & ~AllocateMode.keepSize) === 0) requireMutable(this.view, record);
+    else requireUnprotected(this.view, record);
+    this.content.checkEnd(offset + length);
     this.reclaim.finish(ino);
+    this.dropCapability(ino);
     this.allocation.run(ino, mode, offset, length);
   }
 
@@ -290,7 +355,10 @@ export class FileSystem implements FileSystemOperations {
     this.beginChange();
     const record = this.core.inodes.get(source);
     requireRegular(this.view, record);
-    requireRegular(this.view, this.core.inodes.get(target));
+    const targetRecord = this.core.inodes.get(target);
+    requireRegular(this.view, targetRecord);
+    requireMutable(this.view, targetRecord);
+    requireAppending(this.view, targetRecord, targetOffset);
     const overlap = source === target && sourceOffset < targetOffset + length && targetOffset < sourceOffset + length;
     if (overlap) fail('EINVAL', 'the ranges overlap');
     const most = Math.min(length, COPY_BYTES, sizeOf(this.view, record) - sourceOffset);
@@ -302,9 +370,45 @@ export class FileSystem implements FileSystemOperations {
 
   sync(ino: Ino): void {
     this.begin();
-    if (!this.options.readOnly && this.core.inodes.hasPendingTimes(ino)) this.core.journal.flushPending();
+    if (this.readOnly) return;
+    if (this.core.inodes.hasPendingTimes(ino)) this.core.journal.flushPending();
     // Every acknowledged change is durable already; this makes the last transaction's blocks so in place.
-    if (!this.options.readOnly) this.core.pmem.fence();
+    this.core.pmem.fence();
+  }
+
+  // ---- extended attributes -------------------------------------------------------------------------
+
+  setXattr(ino: Ino, name: Name, value: Uint8Array, valueOffset: number, length: number, flags: number): void {
+    this.beginChange();
+    if (!this.xattrs.prepareSet(ino, name, value, valueOffset, length, flags)) return;
+    this.core.journal.begin();
+    try {
+      this.xattrs.set(ino, name, value, valueOffset, length, flags);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
+  getXattr(ino: Ino, name: Name, bytes: Uint8Array, offset: number, size: number): number {
+    this.begin();
+    return this.xattrs.get(ino, name, bytes, offset, size);
+  }
+
+  listXattr(ino: Ino, bytes: Uint8Array, offset: number, size: number): number {
+    this.begin();
+    return this.xattrs.list(ino, bytes, offset, size);
+  }
+
+  removeXattr(ino: Ino, name: Name): void {
+    this.beginChange();
+    this.core.journal.begin();
+    try {
+      this.xattrs.remove(ino, name);
+      this.commit(0);
+    } catch (error) {
+      this.abort(error);
+    }
   }
 
   // ---- life of inodes ------------------------------------------------------------------------------
@@ -319,6 +423,7 @@ export class FileSystem implements FileSystemOperations {
   }
 
   flushTimes(): void {
+    if (this.readOnly) return;
     this.begin();
     this.core.journal.flushPending();
   }
@@ -338,8 +443,39 @@ export class FileSystem implements FileSystemOperations {
     request.kind = kind;
   }
 
+  // ---- read-only and back --------------------------------------------------------------------------
+
+  setReadOnly(readOnly: boolean): void {
+    if (readOnly === this.readOnly) return;
+    if (!readOnly && this.options.readOnly) fail('EROFS', 'the volume was opened read-only: unmount it and mount it again');
+    if (!readOnly && this.damaged) fail('EROFS', 'the volume is damaged: unmount it and run fsck.nvmfs');
+    if (readOnly) {
+      this.flushTimes();
+      this.core.pmem.fence();
+    }
+    this.stopChanges(readOnly);
+  }
+
+  setAccessTimes(times: AccessTimes): void {
+    this.accessTimes = times;
+  }
+
+  noteDamage(message: string): void {
+    if (!this.options.readOnlyOnDamage || this.readOnly) return;
+    this.damaged = true;
+    // Pending timestamps stay where they are, in DRAM: the next mount shows the older ones.
+    this.stopChanges(true);
+    this.options.log(`the volume is read-only from now on (errors=remount-ro): ${message}; unmount it and run fsck.nvmfs`);
+  }
+
+  private stopChanges(stop: boolean): void {
+    this.readOnly = stop;
+    this.core.journal.readOnly = stop;
+    this.reclaim.paused = stop;
+  }
+
   close(): void {
-    if (!this.options.readOnly) {
+    if (!this.readOnly) {
       this.core.journal.request.clear();
       this.reclaim.finishAll();
       this.flushTimes();
@@ -359,7 +495,7 @@ export class FileSystem implements FileSystemOperations {
   }
 
   private beginChange(): void {
-    if (this.options.readOnly) fail('EROFS', 'the volume is mounted read-only');
+    if (this.readOnly) fail('EROFS', 'the volume is mounted read-only');
     this.begin();
     this.core.orphans.prepare();
     this.names.dropped.length = 0;
@@ -380,6 +516,20 @@ export class FileSystem implements FileSystemOperations {
     throw error;
   }
 
+  /** Whoever changes a program takes its capabilities, before he does. */
+  private dropCapability(ino: Ino): void {
+    if (!this.xattrs.hasCapability(this.core.inodes.get(ino))) return;
+    this.core.journal.begin();
+    try {
+      const record = this.core.inodes.edit(ino);
+      this.xattrs.removeCapability(record);
+      stampChange(this.view, record, this.core.clock, false);
+      this.core.journal.commit();
+    } catch (error) {
+      this.abort(error);
+    }
+  }
+
   private checkResize(ino: Ino, size: number): void {
     requireRegular(this.view, this.core.inodes.get(ino));
     if (!(size <= Number.MAX_SAFE_INTEGER)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
@@ -390,24 +540,50 @@ export class FileSystem implements FileSystemOperations {
   private notePendingChange(ino: Ino): void {
     const record = this.core.inodes.editPending(ino);
     stampChange(this.view, record, this.core.clock, true);
+    this.options.times?.note(ino, this.view, record);
     if (this.core.journal.pendingFull) this.core.journal.flushPending();
   }
 
-  /** As relatime: the access time follows when it is not later than the last change, or is a day old. */
+  /** Something was read: the access time follows as the mount and the inode say. */
   private noteAccess(ino: Ino): void {
-    if (this.options.readOnly) return;
+    const { policy } = this.accessTimes;
+    if (policy === 'never' || this.readOnly) return;
     const { view } = this;
     const record = this.core.inodes.get(ino);
-    if (linksOf(view, record) === 0) return;
-    const access = getI64(view, record + Inode.atimeSeconds) + view.getUint32(record + Inode.atimeNanoseconds, true) / 1e9;
-    const modified = getI64(view, record + Inode.mtimeSeconds) + view.getUint32(record + Inode.mtimeNanoseconds, true) / 1e9;
-    const changed = getI64(view, record + Inode.ctimeSeconds) + view.getUint32(record + Inode.ctimeNanoseconds, true) / 1e9;
-    if (access > modified && access > changed) {
-      this.core.clock.now();
-      if (this.core.clock.seconds - access < DAY_SECONDS) return;
-    }
-    stampAccess(view, this.core.inodes.editPending(ino), this.core.clock);
+    if (linksOf(view, record) === 0 || (flagsOf(view, record) & InodeFlag.noAtime) !== 0) return;
+    if (policy === 'relative' && !isAccessDue(view, record, this.core.clock)) return;
+    const pending = this.core.inodes.editPending(ino);
+    stampAccess(view, pending, this.core.clock);
+    this.options.times?.note(ino, view, pending);
     if (this.core.journal.pendingFull) this.core.journal.flushPending();
+  }
+
+  /** Timestamps that a former server of this mount had shown and not written yet. */
+  private adoptTimes(): void {
+    const { times } = this.options;
+    if (times === undefined) return;
+    const { journal, inodes } = this.core;
+    journal.onTimesWritten = (base) => {
+      times.written(getU64(this.view, base + Inode.ino) as Ino);
+    };
+    for (const ino of times.left()) {
+      journal.cache.beginOperation();
+      try {
+        times.apply(ino, this.view, inodes.editPending(ino));
+      } catch (error) {
+        if (!(error instanceof FsError)) throw error;
+        times.forget(ino);
+      }
+    }
+  }
+
+  /** Inodes without a name that a former server's users still hold. */
+  private adoptUnlinked(): void {
+    for (const ino of this.core.orphans.list()) {
+      if (this.references.get(ino) === 0) continue;
+      this.begin();
+      if (linksOf(this.view, this.core.inodes.get(ino)) === 0) this.unlinked.add(ino);
+    }
   }
 
   /** Copies a range of a file into DRAM; returns how many bytes there were. */

@@ -1,4 +1,5 @@
 import type { Ino } from '../base/units.js';
+import type { AccessTimes } from './access-times.js';
 import type {
   AttributeChange,
   Attributes,
@@ -18,13 +19,21 @@ import type {
  * Node ids are inode numbers; the root is 1.
  */
 export interface FileSystemOperations {
-  /** The inode of a name, 0 if there is none (not an error). `.` and `..` work (`..` of the root is the root). ENOTDIR, ENAMETOOLONG. */
+  /**
+   * The inode of a name, 0 if there is none (not an error). `.` and `..` work (`..` of the root is the root); `.` of any inode, as
+   * handles of NFS need it. ENOTDIR, ENAMETOOLONG, ESTALE.
+   */
   lookup(parent: Ino, name: Name): Ino | 0;
   /** ENOENT or ESTALE if there is no such inode. */
   getAttributes(ino: Ino, attributes: Attributes): void;
+  /** Capabilities go with a change of size or owner; an access ACL follows a change of mode. */
   setAttributes(ino: Ino, change: AttributeChange): void;
+  /** chattr: the settable InodeFlag bits (all of them at once) and the project id. EOPNOTSUPP for other bits, EPERM. */
+  setFlags(ino: Ino, flags: number, project: number): void;
+  /** Whether a file may be opened for writing, by one who only appends or not. EPERM when it is immutable or append-only. */
+  checkOpen(ino: Ino, appending: boolean): void;
 
-  /** mknod, mkdir, create: `mode` with its type bits (umask applied already). EEXIST, ENOSPC, EMLINK … */
+  /** mknod, mkdir, create: `mode` with its type bits; the directory's default ACL, or else the caller's umask, reduces it. EEXIST, ENOSPC, EMLINK … */
   makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino;
   symlink(parent: Ino, name: Name, target: Name, caller: Caller): Ino;
   /** O_TMPFILE: a regular file without a name; it must be held by its creator, or it is gone. `link` gives it a name. */
@@ -32,15 +41,21 @@ export interface FileSystemOperations {
   link(ino: Ino, newParent: Ino, newName: Name): void;
   unlink(parent: Ino, name: Name): void;
   rmdir(parent: Ino, name: Name): void;
-  /** `flags`: RenameFlag bits. */
-  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number): void;
+  /** `flags`: RenameFlag bits; `caller`: the owner of a whiteout. */
+  rename(parent: Ino, name: Name, newParent: Ino, newName: Name, flags: number, caller?: Caller): void;
   /** Copies the target to bytes[offset …] (room for 4095) and returns its length. EINVAL if not a symbolic link. */
   readlink(ino: Ino, bytes: Uint8Array, offset: number): number;
 
-  /** Finds where [offset, offset + length) lies, clipped to the size; returns how many bytes `ranges` describes. EISDIR. */
-  read(ino: Ino, offset: number, length: number, ranges: Ranges): number;
-  /** Copies the bytes to the medium, allocating as needed; durable on return. Returns `length`. EFBIG, ENOSPC. */
-  write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number): number;
+  /**
+   * Finds where [offset, offset + length) lies, clipped to the size; returns how many bytes `ranges` describes. `silent`: the access time
+   * stays (O_NOATIME). EISDIR.
+   */
+  read(ino: Ino, offset: number, length: number, ranges: Ranges, silent?: boolean): number;
+  /**
+   * Copies the bytes to the medium, allocating as needed; durable on return. Returns the bytes written: `length`, or fewer where the
+   * largest file ends. `mapped`: what a program stored through a mapping that it made when it was allowed to write. EFBIG, ENOSPC, EPERM.
+   */
+  write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number, mapped?: boolean): number;
   /** As write at the end of the file, whatever its size is now. Returns the offset it was written at. */
   append(ino: Ino, source: Uint8Array, sourceOffset: number, length: number): number;
   /** fallocate(2); `mode`: AllocateMode bits. EOPNOTSUPP for others. */
@@ -52,8 +67,20 @@ export interface FileSystemOperations {
   /** fsync, fdatasync: makes pending timestamps durable, and what programs stored through mappings the daemon knows of. */
   sync(ino: Ino): void;
 
-  /** Entries after `cookie` (0: from the start, `.` and `..` first) until the sink is full or the end is reached. */
-  readDirectory(ino: Ino, cookie: number, sink: EntrySink): void;
+  /**
+   * setxattr(2): `flags`: XattrFlag bits. Namespaces: user, trusted, security, and system.posix_acl_access and _default, whose values must be
+   * ACLs (EINVAL) and change the mode accordingly. EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, EPERM, EACCES, ERANGE (name), E2BIG (value).
+   */
+  setXattr(ino: Ino, name: Name, value: Uint8Array, valueOffset: number, length: number, flags: number): void;
+  /** Copies a value to bytes[offset …] and returns its length. `size`: room there, 0 to ask for the length only. ENODATA, ERANGE. */
+  getXattr(ino: Ino, name: Name, bytes: Uint8Array, offset: number, size: number): number;
+  /** As getXattr, the names of all attributes, each followed by a zero byte: at most 65536 bytes. */
+  listXattr(ino: Ino, bytes: Uint8Array, offset: number, size: number): number;
+  /** ENODATA, but not for an ACL: the result is the same. */
+  removeXattr(ino: Ino, name: Name): void;
+
+  /** Entries after `cookie` (0: from the start, `.` and `..` first) until the sink is full or the end is reached; `silent` as of read. */
+  readDirectory(ino: Ino, cookie: number, sink: EntrySink, silent?: boolean): void;
   statistics(statistics: Statistics): void;
 
   /** The transport knows the inode (a lookup count, an open file): it is not freed while held, even without a name. */
@@ -67,6 +94,15 @@ export interface FileSystemOperations {
   backgroundStep(): boolean;
   /** The request being served: goes into the journal record, so that a re-sent one is recognised. */
   setRequest(idLow: number, idHigh: number, kind: number): void;
+
+  /**
+   * From read-only to read-write and back (remount). To read-only: what is pending becomes durable, and from then on nothing is written. EROFS
+   * when the volume was opened read-only, or became so because of damage.
+   */
+  setReadOnly(readOnly: boolean): void;
+  setAccessTimes(times: AccessTimes): void;
+  /** An operation met damage (EIO of metadata, a failed commit): with errors=remount-ro nothing is changed from now on. */
+  noteDamage(message: string): void;
   /** Flushes everything and closes the medium. */
   close(): void;
 }

@@ -2,9 +2,11 @@ import { FsError, fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import { BLOCK_SIZE, FileType, Inode } from '../format/layout.js';
 import type { FileContent } from '../file/content.js';
+import { NO_REQUEST } from '../journal/log.js';
 import type { Core } from '../space/core.js';
 import { linksOf, sizeOf, typeOf } from './records.js';
 import type { References } from './references.js';
+import type { Xattrs } from './xattrs.js';
 
 /** Transactions of freeing that a mount waits for. */
 const ADOPT_STEPS = 256;
@@ -19,38 +21,49 @@ export class Reclaim {
   private readonly queue = new Set<Ino>();
   /** Inodes whose work could not be done, and why: they stay on the orphan list. */
   private readonly failed = new Map<Ino, string>();
+  /**
+   * Inodes whose freeing needs a block that the host of a sparse image has no space for. Each inode that can be freed has one of
+   * them tried again: what it gave back may be enough.
+   */
+  private readonly postponed = new Set<Ino>();
+  /** While the volume is read-only: what comes is queued, and waits on the orphan list. */
+  paused = false;
 
   constructor(
     private readonly core: Core,
     private readonly content: FileContent,
+    private readonly xattrs: Xattrs,
     private readonly references: References,
     /** Told of inodes that can't be freed because they are damaged. */
     private readonly log: (message: string) => void,
   ) {}
 
   get pending(): boolean {
-    return this.queue.size > 0;
+    return !this.paused && this.queue.size > 0;
   }
 
   /** The inode is on the orphan list, and nobody holds it or it is to be cut. The first step is done at once: small files are gone then. */
   add(ino: Ino): void {
     this.queue.add(ino);
-    this.step(ino);
+    if (!this.paused) this.step(ino);
   }
 
   isQueued(ino: Ino): boolean {
-    return this.queue.has(ino);
+    return this.queue.has(ino) || this.postponed.has(ino);
   }
 
-  /** Work that this inode still has is done now: its file is about to grow. EIO when it can't be: old bytes would show. */
+  /** Work that this inode still has is done now: its file is about to grow. EIO or ENOSPC when it can't be: old bytes would show. */
   finish(ino: Ino): void {
+    if (this.postponed.delete(ino)) this.queue.add(ino);
     while (this.queue.has(ino)) this.step(ino);
     const failure = this.failed.get(ino);
     if (failure !== undefined) fail('EIO', `inode ${String(ino)} has blocks past its end that can't be freed: ${failure}`);
+    if (this.postponed.has(ino)) fail('ENOSPC', `inode ${String(ino)} has blocks past its end that can't be freed: the host has no space`);
   }
 
   /** Finishes everything; for when space is needed, and before the volume is closed. */
   finishAll(): void {
+    this.retryPostponed();
     while (this.queue.size > 0) this.stepOne();
   }
 
@@ -61,6 +74,12 @@ export class Reclaim {
       break;
     }
     return this.queue.size > 0;
+  }
+
+  /** Queues what the host had no space for. It ends: only what is freed brings one of them back again. */
+  retryPostponed(): void {
+    for (const ino of this.postponed) this.queue.add(ino);
+    this.postponed.clear();
   }
 
   /** Takes up the orphans that a crash or a former mount left; the first few are done at once, the others in the background. */
@@ -77,17 +96,30 @@ export class Reclaim {
     const { core } = this;
     core.journal.cache.beginOperation();
     core.orphans.prepare();
-    core.journal.begin();
+    core.journal.begin(NO_REQUEST);
     try {
       const done = this.work(ino);
       core.journal.commit();
-      if (done) this.queue.delete(ino);
+      if (done) this.finished(ino);
     } catch (error) {
       core.journal.abort();
       this.queue.delete(ino);
       if (!(error instanceof FsError)) throw error;
+      if (error.code === 'ENOSPC') {
+        this.postponed.add(ino);
+        return;
+      }
       this.failed.set(ino, error.message);
       this.log(`orphan inode ${String(ino)} can't be freed: ${error.message}`);
+    }
+  }
+
+  private finished(ino: Ino): void {
+    this.queue.delete(ino);
+    for (const waiting of this.postponed) {
+      this.postponed.delete(waiting);
+      this.queue.add(waiting);
+      break;
     }
   }
 
@@ -103,6 +135,7 @@ export class Reclaim {
     const hasExtents = type === FileType.regular || (type === FileType.symlink && sizeOf(view, record) > INLINE_SYMLINK_MAX);
     if (hasExtents && !this.content.cut(record, ino, from)) return false;
     if (!named && held) return true;
+    if (!named && !this.xattrs.removeSome(record)) return false;
     core.orphans.remove(ino);
     if (!named) core.inodes.free(ino);
     return true;

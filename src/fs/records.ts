@@ -6,6 +6,8 @@ import { getI64, getU64, setI64 } from '../format/numbers.js';
 import type { Attributes } from './types.js';
 
 const LINKS_MAX = 0xffffffff;
+/** Seconds since 1970, and before: 285 million years. */
+const SECONDS_MAX = Number.MAX_SAFE_INTEGER;
 /** Flags that users see; the others are the format's own. */
 const PUBLIC_FLAGS = 0x3fffffff;
 
@@ -64,9 +66,9 @@ export const Time = {
 } as const;
 type TimeFields = readonly [number, number];
 
-/** Sets one timestamp of an editable record; `fields`: a member of {@link Time}. */
+/** Sets one timestamp of an editable record; `fields`: a member of {@link Time}. Seconds beyond what the format holds become the nearest that it does. */
 export function setTime(view: DataView, record: number, fields: TimeFields, seconds: number, nanoseconds: number): void {
-  setI64(view, record + fields[0], seconds);
+  setI64(view, record + fields[0], Math.max(-SECONDS_MAX, Math.min(SECONDS_MAX, seconds)));
   view.setUint32(record + fields[1], nanoseconds, true);
 }
 
@@ -108,4 +110,5 @@ export function decodeAttributes(view: DataView, record: number, to: Attributes)
   to.btimeSeconds = getI64(view, record + Inode.btimeSeconds);
   to.btimeNanoseconds = view.getUint32(record + Inode.btimeNanoseconds, true);
   to.flags = view.getUint32(record + Inode.flags, true) & PUBLIC_FLAGS;
+  to.project = view.getUint32(record + Inode.project, true);
 }

@@ -1,7 +1,31 @@
-import { assert } from '../base/assert.js';
+import { fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
+import { ReferenceLog } from './reference-log.js';
+import { COUNTERS_PER_PAGE } from './segment.js';
 
-const PAGE = 4096;
+/** Where the counters live: COUNTERS_PER_PAGE of them to a page, all zero until they are used. */
+export interface CounterPages {
+  /** Numbers of the pages that a former server may have left something in. */
+  existing(): Iterable<number>;
+  page(number: number): Uint32Array;
+  /** The page is all zero, and its memory may be given back. Arrays handed out for it are not used any more. */
+  release(number: number): void;
+}
+
+/** Counters that end with the process. */
+class PrivatePages implements CounterPages {
+  existing(): Iterable<number> {
+    return [];
+  }
+
+  page(): Uint32Array {
+    return new Uint32Array(COUNTERS_PER_PAGE);
+  }
+
+  release(): void {
+    // The garbage collector does.
+  }
+}
 
 /**
  * How often each inode is held by those who use the volume (lookups of the kernel, open files).
@@ -9,44 +33,84 @@ const PAGE = 4096;
  */
 export class References {
   private readonly pages = new Map<number, Uint32Array>();
+  /** Inodes held in each page. Derived. */
   private readonly used = new Map<number, number>();
-  /** A page that became empty, all zero: the next one needed. Saves making one anew when a single inode comes and goes. */
-  private spare: Uint32Array | undefined;
+  /** A page that became empty and is kept. Saves making one anew when a single inode comes and goes. */
+  private emptyPage = -1;
+
+  constructor(
+    private readonly store: CounterPages = new PrivatePages(),
+    readonly log = new ReferenceLog(),
+  ) {
+    for (const number of store.existing()) this.adopt(number);
+  }
 
   get(ino: Ino): number {
-    return this.pages.get(Math.floor(ino / PAGE))?.[ino % PAGE] ?? 0;
+    return this.pages.get(Math.floor(ino / COUNTERS_PER_PAGE))?.[ino % COUNTERS_PER_PAGE] ?? 0;
   }
 
   add(ino: Ino): void {
-    const number = Math.floor(ino / PAGE);
-    let page = this.pages.get(number);
-    if (page === undefined) {
-      page = this.spare ?? new Uint32Array(PAGE);
-      this.spare = undefined;
-      this.pages.set(number, page);
-      this.used.set(number, 0);
-    }
-    const count = page[ino % PAGE] as number;
+    const number = Math.floor(ino / COUNTERS_PER_PAGE);
+    const page = this.pages.get(number) ?? this.makePage(number);
+    const index = ino % COUNTERS_PER_PAGE;
+    const count = page[index] as number;
     if (count === 0) this.used.set(number, (this.used.get(number) as number) + 1);
-    page[ino % PAGE] = count + 1;
+    this.log.note(ino, count);
+    page[index] = count + 1;
   }
 
-  /** Takes back `count` holds; returns how many are left. */
+  /** Takes back `count` holds; returns how many are left. EPROTO when there are not so many: who counts them is outside. */
   remove(ino: Ino, count: number): number {
-    const number = Math.floor(ino / PAGE);
+    const number = Math.floor(ino / COUNTERS_PER_PAGE);
     const page = this.pages.get(number);
-    const before = page?.[ino % PAGE] ?? 0;
-    assert(page !== undefined && before >= count, 'nobody gives back more holds than there are');
+    const index = ino % COUNTERS_PER_PAGE;
+    const before = page?.[index] ?? 0;
+    if (page === undefined || before < count) fail('EPROTO', `${String(count)} holds of inode ${String(ino)} are given back, there are ${String(before)}`);
     const after = before - count;
-    page[ino % PAGE] = after;
-    if (after > 0 || before === 0) return after;
+    this.log.note(ino, before);
+    page[index] = after;
+    if (after === 0 && before > 0) this.leftPage(number);
+    return after;
+  }
+
+  /** Sets the number of holds to what it is known to have been. */
+  restore(ino: Ino, count: number): void {
+    const number = Math.floor(ino / COUNTERS_PER_PAGE);
+    const page = this.pages.get(number) ?? this.makePage(number);
+    const index = ino % COUNTERS_PER_PAGE;
+    const before = page[index] as number;
+    if (before === 0 && count > 0) this.used.set(number, (this.used.get(number) as number) + 1);
+    page[index] = count;
+    if (before > 0 && count === 0) this.leftPage(number);
+  }
+
+  private makePage(number: number): Uint32Array {
+    const page = this.store.page(number);
+    this.pages.set(number, page);
+    this.used.set(number, 0);
+    return page;
+  }
+
+  private adopt(number: number): void {
+    const page = this.makePage(number);
+    let used = 0;
+    for (let index = 0; index < COUNTERS_PER_PAGE; index += 1) if (page[index] !== 0) used += 1;
+    this.used.set(number, used);
+    if (used === 0) this.dropPage(number);
+  }
+
+  /** An inode of the page is no longer held. */
+  private leftPage(number: number): void {
     const used = (this.used.get(number) as number) - 1;
     this.used.set(number, used);
-    if (used === 0) {
-      this.spare = page;
-      this.pages.delete(number);
-      this.used.delete(number);
-    }
-    return after;
+    if (used > 0 || this.emptyPage === number) return;
+    if (this.emptyPage >= 0 && this.used.get(this.emptyPage) === 0) this.dropPage(this.emptyPage);
+    this.emptyPage = number;
+  }
+
+  private dropPage(number: number): void {
+    this.pages.delete(number);
+    this.used.delete(number);
+    this.store.release(number);
   }
 }

@@ -27,6 +27,8 @@ export class Name {
 export class Caller {
   uid = 0;
   gid = 0;
+  /** Permission bits that what is created does not get, unless a default ACL decides; 0 where that was applied before. */
+  umask = 0;
 }
 
 /** What stat(2) shows of an inode; filled in by getAttributes, reused by its owner. */
@@ -53,6 +55,7 @@ export class Attributes {
   btimeNanoseconds = 0;
   /** InodeFlag bits of the format. */
   flags = 0;
+  project = 0;
 }
 
 /** Which fields of an {@link AttributeChange} count. */
@@ -67,7 +70,7 @@ export const Change = {
   atimeNow: 64,
   mtimeNow: 128,
   ctime: 256,
-  /** Clear set-user-id and set-group-id as a write by an ordinary user does. */
+  /** Clear set-user-id, and set-group-id of what its group may execute, as a write by an ordinary user does. */
   killPrivileges: 512,
 } as const;
 
@@ -122,6 +125,15 @@ export class Statistics {
   nameMax = 0;
 }
 
-export const RenameFlag = { noReplace: 1, exchange: 2 } as const;
+/** As renameat2(2) numbers them. `whiteout`: a character device 0,0 takes the old name. */
+export const RenameFlag = { noReplace: 1, exchange: 2, whiteout: 4 } as const;
+export const XattrFlag = {
+  /** EEXIST if the attribute exists. */
+  create: 1,
+  /** ENODATA if it does not. */
+  replace: 2,
+  /** An access ACL takes set-group-id along: set by one who is not in the group and may not keep it. */
+  killSetGroupId: 4,
+} as const;
 export { AllocateMode } from '../format/layout.js';
 export const SeekWhence = { data: 3, hole: 4 } as const;

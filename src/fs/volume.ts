@@ -1,15 +1,20 @@
 import { type Clock, SystemClock } from '../base/clock.js';
-import { fail } from '../base/errno.js';
+import { FsError, fail } from '../base/errno.js';
 import type { HashFunction } from '../dir/directory.js';
 import { BLOCK_SIZE, ROOT_INO } from '../format/layout.js';
-import { featureNames, KNOWN_READ_ONLY_COMPAT, readSuperblock } from '../format/superblock.js';
+import { featureNames, type Geometry, KNOWN_READ_ONLY_COMPAT, readSuperblock } from '../format/superblock.js';
+import type { LogPosition } from '../journal/log.js';
 import { recoverJournal } from '../journal/recovery.js';
+import { type CommittedRequest, findRequest } from '../journal/requests.js';
 import { OverlayPmem } from '../pmem/overlay.js';
 import type { Pmem } from '../pmem/pmem.js';
 import { Core } from '../space/core.js';
 import { asByteAddr, type Ino } from '../base/units.js';
+import type { AccessTimes } from './access-times.js';
 import { FileSystem } from './filesystem.js';
+import type { KeptTimes } from './kept-times.js';
 import type { FileSystemOperations } from './operations.js';
+import type { References } from './references.js';
 
 /** Where messages about the volume go. */
 export type VolumeLog = (level: 'error' | 'warning' | 'info' | 'debug', message: string) => void;
@@ -20,10 +25,27 @@ export interface VolumeOptions {
   cacheBytes?: number;
   clock?: Clock;
   log?: VolumeLog;
-  /** Keep access times as `relatime` does. Default: reading leaves them alone. */
-  accessTimes?: boolean;
+  /** When reading changes access times. Default: never. */
+  accessTimes?: AccessTimes;
+  /** Default true. False, for read-only volumes: show what is there, without the journal and what a crash left unfinished. */
+  recover?: boolean;
+  /** Damage that an operation meets ends all changes (errors=remount-ro). Default: only what touches it fails. */
+  readOnlyOnDamage?: boolean;
+  /** What former servers of the same mount left for this one; default: there was none. */
+  kept?: KeptState;
   /** Hash of names; only for tests that make names collide. */
   hash?: HashFunction;
+}
+
+/** What outlives a server of a mount (see Segment). */
+export interface KeptState {
+  readonly references: References;
+  readonly times: KeptTimes;
+  /**
+   * Called when the journal is recovered and nothing has been written since: `nextSequence` is that of the next transaction,
+   * `find` looks for a request among the last ones.
+   */
+  recovered(nextSequence: number, find: (idLow: number, idHigh: number, since: number) => CommittedRequest | undefined): void;
 }
 
 const CACHE_BYTES = 16 * 1024 * 1024;
@@ -46,18 +68,25 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
   const medium = readOnly ? new OverlayPmem(pmem) : pmem;
   // A commit can't stop half-way because the host has no space for the journal of a sparse image.
   if (!readOnly) pmem.back(asByteAddr(0), geometry.groupStart * BLOCK_SIZE);
-  const recovery = recoverJournal(medium, geometry);
-  if (recovery.changed) log('info', `journal recovered: transaction ${String(recovery.position.sequence - 1)} is the last one`);
+  const recover = options.recover !== false;
+  if (!recover && !readOnly) fail('EINVAL', 'a volume is opened without recovery only to be read: norecovery needs ro');
+  const position = recover ? recovered(medium, geometry, log) : unrecovered(medium, geometry, log);
+  const { kept } = options;
+  kept?.recovered(position.sequence, (idLow, idHigh, since) => findRequest(medium, geometry, position, { idLow, idHigh, since }));
   const cacheBlocks = Math.floor(Math.max(options.cacheBytes ?? CACHE_BYTES, CACHE_BYTES_MIN) / BLOCK_SIZE);
-  const core = new Core(medium, geometry, options.clock ?? new SystemClock(), recovery.position, cacheBlocks);
+  const core = new Core(medium, geometry, options.clock ?? new SystemClock(), position, cacheBlocks);
   core.groups.onDamage = core.orphans.onDamage = (message) => {
     log('error', message);
   };
   checkState(core);
   const fs = new FileSystem(core, {
     readOnly,
-    accessTimes: options.accessTimes === true,
+    recover,
+    accessTimes: options.accessTimes ?? { policy: 'never', directories: false },
+    readOnlyOnDamage: options.readOnlyOnDamage === true,
     hash: options.hash,
+    references: kept?.references,
+    times: kept?.times,
     log: (message) => {
       log('error', message);
     },
@@ -67,11 +96,33 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
   return fs;
 }
 
+function recovered(medium: Pmem, geometry: Geometry, log: VolumeLog): LogPosition {
+  const { changed, position } = recoverJournal(medium, geometry);
+  if (changed) log('info', `journal recovered: transaction ${String(position.sequence - 1)} is the last one`);
+  return position;
+}
+
+/** Only says what recovery would have to do. Where the log goes on does not matter: nothing is written. */
+function unrecovered(medium: Pmem, geometry: Geometry, log: VolumeLog): LogPosition {
+  try {
+    const { changed } = recoverJournal(medium, geometry, false);
+    if (changed) log('warning', 'the journal is not replayed (norecovery): what was being changed at the crash may look damaged');
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    log('warning', `the journal is not replayed (norecovery), and could not be: ${error.message}`);
+  }
+  return { sequence: 1, segment: 0, offset: 0 };
+}
+
 /** What must hold before anything is served: a volume whose own state is damaged is refused, not guessed at. */
 function checkState(core: Core): void {
   const { state, geometry, inodes } = core;
-  if (state.groupsInitialised < 1 || state.groupsInitialised > geometry.groups || state.freeBlocks > geometry.totalBlocks) {
-    fail('EUCLEAN', 'the volume state (block 1) does not fit the superblock; run fsck.nvmfs');
+  try {
+    // What is wrong with the state by itself is found when it is read.
+    if (state.groupsInitialised > geometry.groups) fail('EUCLEAN', 'the volume state (block 1) does not fit the superblock; run fsck.nvmfs');
+    inodes.get(ROOT_INO as Ino);
+  } catch (error) {
+    if (!(error instanceof FsError) || error.code !== 'EIO') throw error;
+    fail('EUCLEAN', error.message);
   }
-  inodes.get(ROOT_INO as Ino);
 }

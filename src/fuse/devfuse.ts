@@ -6,7 +6,8 @@ import type { FileSystemOperations } from '../fs/operations.js';
 import type { Ranges } from '../fs/types.js';
 import type { Channel } from './channel.js';
 import type { LogFunction } from './log.js';
-import { Session } from './session.js';
+import { type MountControl, Session } from './session.js';
+import type { SharedState } from './shared-state.js';
 import type { MountSettings, ServeEnd, Transport } from './transport.js';
 
 /** Requests served before Node's event loop gets a turn in any case; receive() gives it one sooner when it has events. */
@@ -18,44 +19,45 @@ const FLUSH_TIMES_MS = 1000;
 /** After `stop`: the queue is taken for empty when receive has returned nothing this often (one may be the event loop's). */
 const EMPTY_RECEIVES = 3;
 
+/** Mounts as the settings say; returns the descriptor of the device. Throws FsError as Transport.mount does. */
+export function mountDevice({ source, directory, subtype, allowOther, maxRead, readOnly, flags }: MountSettings): number {
+  try {
+    const all = readOnly ? ['ro', ...flags] : flags;
+    return addon.mountDevice({ source, directory, subtype, allowOther, maxRead, flags: all, defaultPermissions: true });
+  } catch (error) {
+    throw isAddonError(error) ? new FsError(error.errno, error.message) : error;
+  }
+}
+
 /**
  * Raw /dev/fuse. The thread of the event loop itself waits for requests, in the addon, and returns to the loop whenever
  * that has something to do: no other thread, no hand-over, no promise per request.
  */
 export class DevFuseTransport implements Transport, Channel {
-  readonly name = 'devfuse';
   readonly session: Session;
-  private fd = -1;
   private ended: ((end: ServeEnd) => void) | null = null;
   private failed: ((error: unknown) => void) | null = null;
   private flushTimer: NodeJS.Timeout | null = null;
   private stopAt = Infinity;
   private emptyReceives = 0;
 
-  /** `image`: where the ranges of a read lie. */
+  /** `fd`: of a mounted device, closed by `close`; `image`: where the ranges of a read lie; `shared`: of the mount. */
   constructor(
+    private fd: number,
     private readonly fs: FileSystemOperations,
     private readonly image: ImageHandle,
     private readonly settings: MountSettings,
     log: LogFunction,
+    shared: SharedState,
+    private readonly control?: MountControl,
   ) {
-    this.session = new Session(fs, this, { directIo: settings.directIo, debug: settings.debug, log });
-  }
-
-  mount(): Promise<void> {
-    assert(this.fd === -1, 'a transport mounts once');
-    const { source, directory, subtype, allowOther, maxRead } = this.settings;
-    const flags = this.settings.readOnly ? ['ro', ...this.settings.flags] : this.settings.flags;
-    try {
-      this.fd = addon.mountDevice({ source, directory, subtype, allowOther, maxRead, flags, defaultPermissions: true });
-    } catch (error) {
-      return Promise.reject(isAddonError(error) ? new FsError(error.errno, error.message) : (error as Error));
-    }
-    return Promise.resolve();
+    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared, control });
+    // A former server may have left some.
+    this.session.timesDue = true;
   }
 
   serve(): Promise<ServeEnd> {
-    assert(this.fd !== -1 && this.ended === null, 'a mounted transport serves once');
+    assert(this.fd !== -1 && this.ended === null, 'a transport serves once');
     return new Promise((resolve, reject) => {
       this.ended = resolve;
       this.failed = reject;
@@ -108,6 +110,7 @@ export class DevFuseTransport implements Transport, Channel {
       const length = addon.receive(this.fd, session.buffer, wait, wait === 0 ? 0 : this.settings.spinMicroseconds);
       if (length > 0) {
         session.handle(length);
+        if (session.shutDown) return 'shut down';
         served++;
         this.emptyReceives = 0;
         if (session.workDue && served % REQUESTS_PER_STEP === 0) this.step();
@@ -143,6 +146,8 @@ export class DevFuseTransport implements Transport, Channel {
       this.flushTimer = null;
       this.session.timesDue = false;
       try {
+        // Somebody may have changed the mount without telling: then the answer is nobody's to hear.
+        this.control?.followMount();
         this.fs.flushTimes();
       } catch (error) {
         this.session.report('times', `writing timestamps failed: ${describe(error)}`);

@@ -6,12 +6,16 @@ export const InitFlag = {
   ATOMIC_O_TRUNC: 1 << 3,
   EXPORT_SUPPORT: 1 << 4,
   BIG_WRITES: 1 << 5,
+  DONT_MASK: 1 << 6,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
   ASYNC_DIO: 1 << 15,
   PARALLEL_DIROPS: 1 << 18,
+  POSIX_ACL: 1 << 20,
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
+  HANDLE_KILLPRIV_V2: 1 << 28,
+  SETXATTR_EXT: 1 << 29,
   /** The kernel sends, and takes, the second word. */
   INIT_EXT: 1 << 30,
 } as const;
@@ -19,6 +23,9 @@ export const InitFlag = {
 /** INIT, second word (bits 32 to 63 of the protocol's numbering). */
 export const InitFlag2 = {
   DIRECT_IO_ALLOW_MMAP: 1 << (36 - 32),
+  /** The kernel sends requests again when it is asked to (Notify.RESEND); from Linux 6.9. */
+  HAS_RESEND: 1 << (39 - 32),
+  ALLOW_IDMAP: 1 << (40 - 32),
 } as const;
 
 export const OpenReply = {
@@ -52,12 +59,26 @@ export const WriteFlag = {
   KILL_SUIDGID: 1 << 2,
 } as const;
 
+/** fuse_open_in.open_flags, fuse_create_in.open_flags */
+export const OpenRequestFlag = {
+  /** With O_TRUNC: set-user-id and set-group-id go. */
+  KILL_SUIDGID: 1 << 0,
+} as const;
+
+/** fuse_setxattr_in.setxattr_flags */
+export const SetXattrFlag = {
+  /** Setting an access ACL clears set-group-id. */
+  ACL_KILL_SGID: 1 << 0,
+} as const;
+
 /** open(2), generic architecture (x86-64 and aarch64 agree on these). */
 export const OpenFlag = {
   ACCMODE: 0o3,
   CREAT: 0o100,
   EXCL: 0o200,
   TRUNC: 0o1000,
+  APPEND: 0o2000,
+  NOATIME: 0o1000000,
 } as const;
 
 /** Type bits of a mode. */

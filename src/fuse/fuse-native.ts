@@ -5,11 +5,12 @@ import { assert } from '../base/assert.js';
 import { FsError } from '../base/errno.js';
 import type { FileSystemOperations } from '../fs/operations.js';
 import { Caller } from '../fs/types.js';
+import type { MappedPmem } from '../pmem/mapped.js';
 import { libfuseOptions, loadFuseNative, type NativeMount } from './fuse-native/library.js';
 import { PathOperations } from './fuse-native/operations.js';
 import { Serving } from './fuse-native/serving.js';
-import type { MountSettings, ServeEnd, Transport } from './transport.js';
-import type { TransportParts } from './transports.js';
+import type { LogFunction } from './log.js';
+import type { MountingTransport, MountSettings, ServeEnd } from './transport.js';
 
 const DEVICE = '/dev/fuse';
 /** fuse-native says nothing when the mount ends, so this often somebody looks. */
@@ -19,13 +20,20 @@ const QUIET_MS = 100;
 /** Pending timestamps are written at most this much later. */
 const FLUSH_TIMES_MS = 1000;
 
+/** What the transport is made of. */
+export interface TransportParts {
+  readonly fs: FileSystemOperations;
+  readonly pmem: MappedPmem;
+  readonly settings: MountSettings;
+  readonly log: LogFunction;
+}
+
 /**
  * libfuse 2 through the package fuse-native: for systems where the own transport can't be used. libfuse's threads read
  * the requests and hand each to the event loop. It is slower and knows less; the manual lists what is missing.
  * Requests are served from `mount` on.
  */
-export class FuseNativeTransport implements Transport {
-  readonly name = 'fuse-native';
+export class FuseNativeTransport implements MountingTransport {
   private readonly fs: FileSystemOperations;
   private readonly settings: MountSettings;
   private readonly serving: Serving;

@@ -35,10 +35,8 @@ const DEFAULT_MAX_BYTES = 128 * KIB;
  * Asked for wherever the kernel has it. Left out on purpose:
  *  - WRITEBACK_CACHE: a write() that returned must be durable;
  *  - AUTO_INVAL_DATA: nobody else changes files, so the page cache is never stale;
- *  - DONT_MASK: the kernel applies the umask;
  *  - POSIX_LOCKS, FLOCK_LOCKS: locks stay in the kernel; a blocking one would stop a daemon that serves one request at a time;
- *  - HANDLE_KILLPRIV(_V2): without it the kernel itself sends the change of mode that write, truncate and chown
- *    imply; OPEN with O_TRUNC and direct writes, where it does not, are the session's;
+ *  - HANDLE_KILLPRIV: the older form, in which requests don't say who may keep set-user-id;
  *  - ASYNC_DIO: direct requests would be queued twice, and are served one after the other anyway;
  *  - SPLICE: replies go out by writev from the mapping.
  */
@@ -47,19 +45,23 @@ const WANTED =
   InitFlag.ATOMIC_O_TRUNC |
   InitFlag.EXPORT_SUPPORT |
   InitFlag.BIG_WRITES |
+  InitFlag.DONT_MASK |
   InitFlag.DO_READDIRPLUS |
   InitFlag.READDIRPLUS_AUTO |
   InitFlag.PARALLEL_DIROPS |
+  InitFlag.POSIX_ACL |
   InitFlag.MAX_PAGES |
   InitFlag.CACHE_SYMLINKS |
+  InitFlag.HANDLE_KILLPRIV_V2 |
+  InitFlag.SETXATTR_EXT |
   InitFlag.INIT_EXT;
-const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP;
+const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP | InitFlag2.HAS_RESEND | InitFlag2.ALLOW_IDMAP;
 
 /**
- * Answers the kernel's INIT: everything wanted that it has. If its major version is newer, the result has ours and
+ * Answers the kernel's INIT: everything wanted that it has; ACLs only if `acls`. If its major version is newer, the result has ours and
  * nothing else counts: it asks again. Throws FsError EPROTO for a kernel that is too old.
  */
-export function negotiate(request: Request): NegotiatedProtocol {
+export function negotiate(request: Request, acls: boolean): NegotiatedProtocol {
   request.need(INIT_IN_SIZE_SHORT);
   const major = request.u32(InitIn.major);
   const minor = request.u32(InitIn.minor);
@@ -70,7 +72,7 @@ export function negotiate(request: Request): NegotiatedProtocol {
     );
   }
   const offered = request.u32(InitIn.flags);
-  const flags = offered & WANTED;
+  const flags = offered & WANTED & (acls ? ~0 : ~InitFlag.POSIX_ACL);
   const extended = (flags & InitFlag.INIT_EXT) !== 0;
   if (extended) request.need(INIT_IN_SIZE);
   const maxBytes = (flags & InitFlag.MAX_PAGES) !== 0 ? MAX_IO_BYTES : DEFAULT_MAX_BYTES;

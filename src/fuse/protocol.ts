@@ -95,6 +95,8 @@ export const STATFS_OUT_SIZE = 80;
 
 export const WriteOut = { size: 0 } as const;
 export const WRITE_OUT_SIZE = 8;
+/** Zero in all fields: the call succeeded and wants nothing more. What it returns follows. */
+export const IOCTL_OUT_SIZE = 16;
 /** LSEEK's offset, COPY_FILE_RANGE_64's count. */
 export const U64_OUT_SIZE = 8;
 
@@ -162,6 +164,8 @@ export const WriteIn = { fh: 0, offset: 8, size: 16, writeFlags: 20, flags: 32 }
 export const WRITE_IN_SIZE = 40;
 export const FallocateIn = { fh: 0, offset: 8, length: 16, mode: 24 } as const;
 export const FALLOCATE_IN_SIZE = 32;
+export const IoctlIn = { fh: 0, flags: 8, command: 12, argument: 16, inSize: 24, outSize: 28 } as const;
+export const IOCTL_IN_SIZE = 32;
 export const LseekIn = { fh: 0, offset: 8, whence: 16 } as const;
 export const LSEEK_IN_SIZE = 24;
 export const CopyFileRangeIn = {
@@ -174,6 +178,15 @@ export const CopyFileRangeIn = {
   flags: 48,
 } as const;
 export const COPY_FILE_RANGE_IN_SIZE = 56;
+
+export const SetxattrIn = { size: 0, flags: 4, extraFlags: 8 } as const;
+/** Without SETXATTR_EXT. */
+export const SETXATTR_IN_SIZE_SHORT = 8;
+export const SETXATTR_IN_SIZE = 16;
+/** GETXATTR and LISTXATTR. */
+export const GetxattrIn = { size: 0 } as const;
+export const GETXATTR_IN_SIZE = 8;
+export const GETXATTR_OUT_SIZE = 8;
 
 export const NotifyInvalInode = { ino: 0, offset: 8, length: 16 } as const;
 export const NOTIFY_INVAL_INODE_SIZE = 24;

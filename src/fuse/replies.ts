@@ -10,8 +10,10 @@ import {
   AttrOut,
   ENTRY_OUT_SIZE,
   EntryOut,
+  GETXATTR_OUT_SIZE,
   InitOut,
   INIT_OUT_SIZE,
+  IOCTL_OUT_SIZE,
   NOTIFY_INVAL_INODE_SIZE,
   NotifyInvalInode,
   OPEN_OUT_SIZE,
@@ -31,6 +33,9 @@ import { Notify } from './opcodes.js';
 export const REPLY_BODY_MAX = 128 * 1024;
 const BODY = OUT_HEADER_SIZE;
 
+/** Bytes of a file that the medium can't deliver: no structure is damaged. */
+export class DataError extends FsError {}
+
 /**
  * Encodes replies into one buffer that is used again and again, and sends them. `begin` names the request that is
  * answered; then exactly one of the sending methods is called. They return what the channel says: 0, or −errno.
@@ -44,6 +49,7 @@ export class Replies {
   answered = true;
   private uniqueLow = 0;
   private uniqueHigh = 0;
+  private ioctlBytes = 0;
   private readonly notification = new DataView(new ArrayBuffer(OUT_HEADER_SIZE + NOTIFY_INVAL_INODE_SIZE));
   private readonly notificationBytes = new Uint8Array(this.notification.buffer);
 
@@ -78,7 +84,7 @@ export class Replies {
     const result = this.channel.replyMapped(this.bytes, BODY, ranges);
     if (result === -Errno.EIO) {
       this.answered = false;
-      throw new FsError('EIO', `the medium can't deliver ${String(length)} bytes from ${String(ranges.addresses[0])} on`);
+      throw new DataError('EIO', `the medium can't deliver ${String(length)} bytes from ${String(ranges.addresses[0])} on`);
     }
     return this.refused(result);
   }
@@ -133,10 +139,28 @@ export class Replies {
     return this.send(WRITE_OUT_SIZE);
   }
 
+  /** GETXATTR and LISTXATTR that ask for the length only. */
+  xattrSize(bytes: number): number {
+    this.view.setUint32(BODY, bytes, true);
+    this.view.setUint32(BODY + 4, 0, true);
+    return this.send(GETXATTR_OUT_SIZE);
+  }
+
   /** LSEEK: the offset; COPY_FILE_RANGE_64: the count. */
   u64(value: number): number {
     setU64(this.view, BODY, value);
     return this.send(U64_OUT_SIZE);
+  }
+
+  /** Prepares an answer to IOCTL with `size` bytes of data, zero so far; returns where they are. `ioctl` sends it. */
+  beginIoctl(size: number): number {
+    this.ioctlBytes = IOCTL_OUT_SIZE + size;
+    this.bytes.fill(0, BODY, BODY + this.ioctlBytes);
+    return BODY + IOCTL_OUT_SIZE;
+  }
+
+  ioctl(): number {
+    return this.send(this.ioctlBytes);
   }
 
   init(protocol: NegotiatedProtocol): number {

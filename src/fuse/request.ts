@@ -17,6 +17,9 @@ export class Request {
   uniqueLow = 0;
   uniqueHigh = 0;
   nodeid = 0 as Ino;
+  /** The thread that waits, as the daemon's pid namespace has it; 0: none, or not to be seen from there. */
+  pid = 0;
+  /** With id-mapped mounts −1 (as u32) in requests that create nothing: the kernel has checked who may. */
   readonly caller = new Caller();
 
   /** `bytes`: the buffer that requests are received into; its length is the largest request. */
@@ -38,6 +41,7 @@ export class Request {
     this.nodeid = getU64(view, InHeader.nodeid) as Ino;
     this.caller.uid = view.getUint32(InHeader.uid, true);
     this.caller.gid = view.getUint32(InHeader.gid, true);
+    this.pid = view.getUint32(InHeader.pid, true);
   }
 
   /** EPROTO unless the arguments have `size` bytes. */

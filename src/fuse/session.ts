@@ -4,17 +4,15 @@ import type { FileSystemOperations } from '../fs/operations.js';
 import { AttributeChange, Attributes, Change, Name, Ranges, Statistics } from '../fs/types.js';
 import type { Channel } from './channel.js';
 import { DirentSink } from './dirent-sink.js';
-import { OpenReply, SET_ID_BITS } from './flags.js';
+import { InitFlag, OpenReply, OpenRequestFlag } from './flags.js';
 import { handlers } from './handlers/table.js';
 import type { LogFunction } from './log.js';
-import { MAX_IO_BYTES, type NegotiatedProtocol } from './negotiation.js';
+import type { NegotiatedProtocol } from './negotiation.js';
 import { opcodeName } from './opcodes.js';
-import { IN_HEADER_SIZE, PAGE_BYTES, WRITE_IN_SIZE } from './protocol.js';
-import { Replies } from './replies.js';
+import { DataError, Replies } from './replies.js';
 import { Request } from './request.js';
-
-/** What the kernel demands of a receive buffer: the largest WRITE with its headers; and room for two longest names. */
-export const RECEIVE_BYTES = MAX_IO_BYTES + PAGE_BYTES + IN_HEADER_SIZE + WRITE_IN_SIZE;
+import { RESENT, SharedState } from './shared-state.js';
+import { answerResent } from './takeover.js';
 
 /**
  * A READ of 1 MiB touches at most 257 blocks, each at worst an extent of its own. A reply cut short would be taken for
@@ -22,16 +20,31 @@ export const RECEIVE_BYTES = MAX_IO_BYTES + PAGE_BYTES + IN_HEADER_SIZE + WRITE_
  */
 const RANGES_PER_READ = 512;
 
+const PERMISSION_BITS = 0o777;
+const SET_USER_ID = 0o4000;
+/** Without the right to execute, set-group-id means something else, and stays. */
+const SET_GROUP_ID_EXECUTE = 0o2010;
+
 /** Kinds of failures remembered so that each is reported once. */
 const REPORTED_KINDS_MAX = 256;
 
 export interface SessionOptions {
   /** No page cache: OPEN is answered with FOPEN_DIRECT_IO. */
   readonly directIo: boolean;
+  /** Ask the kernel to check access with ACLs. */
+  readonly acls: boolean;
   readonly debug: boolean;
   readonly log: LogFunction;
-  /** From an earlier server of the same mount; INIT is expected otherwise. */
-  readonly protocol?: NegotiatedProtocol;
+  /** The owner of the mount, if it can do something for a session. */
+  readonly control?: MountControl | undefined;
+  /** Of the mount, with what former servers left there; default: memory of its own. INIT is expected if that was not served yet. */
+  readonly shared?: SharedState;
+}
+
+/** What a session asks of the owner of its mount. */
+export interface MountControl {
+  /** Lets the volume follow what the kernel shows as the options of the mount (remount). Returns why it can't, or null. */
+  followMount(): FsError | null;
 }
 
 /** Serves one kind of request; throws FsError for the errno to answer. */
@@ -44,9 +57,10 @@ export type Handler = (session: Session) => void;
  * Lookup counts are the filesystem's holds: every entry given out is one, FORGET takes them back.
  */
 export class Session {
+  readonly shared: SharedState;
   /** Requests are received into this. */
-  readonly buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
-  readonly request = new Request(this.buffer);
+  readonly buffer: Buffer;
+  readonly request: Request;
   readonly replies: Replies;
   readonly name = new Name();
   readonly otherName = new Name();
@@ -57,12 +71,15 @@ export class Session {
   readonly statistics = new Statistics();
   /** FOPEN bits for files. */
   readonly openFlags: number;
-  protocol: NegotiatedProtocol | null;
   /** Timestamps may be pending: flushTimes is due within a second. */
   timesDue = false;
   /** Something may have been freed: backgroundStep has to be asked. */
   workDue = true;
+  /** FS_IOC_SHUTDOWN was answered: no request is served any more, and nothing closed. */
+  shutDown = false;
+  readonly control: MountControl | null;
   readonly log: LogFunction;
+  readonly wantsAcls: boolean;
   private readonly debug: boolean;
   private readonly reported = new Set<string>();
 
@@ -71,11 +88,15 @@ export class Session {
     channel: Channel,
     options: SessionOptions,
   ) {
+    this.shared = options.shared ?? new SharedState();
+    this.buffer = this.shared.buffer;
+    this.request = new Request(this.buffer);
     this.replies = new Replies(channel);
     this.entries = new DirentSink(this.replies);
     this.openFlags = options.directIo ? OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES : OpenReply.KEEP_CACHE;
-    this.protocol = options.protocol ?? null;
+    this.wantsAcls = options.acls;
     this.log = options.log;
+    this.control = options.control ?? null;
     this.debug = options.debug;
   }
 
@@ -86,16 +107,17 @@ export class Session {
       request.decode(length);
       this.replies.begin(request.uniqueLow, request.uniqueHigh);
       if (this.debug) this.trace();
-      const handler = handlers[request.opcode];
-      if (handler === undefined) {
-        this.replies.error(Errno.ENOSYS);
-      } else {
-        this.fs.setRequest(request.uniqueLow, request.uniqueHigh, request.opcode);
-        handler(this);
-      }
+      // Two comparisons for the one request in millions that comes a second time.
+      if (request.uniqueHigh < RESENT || !answerResent(this)) this.serve();
     } catch (error) {
       this.fail(error);
     }
+    this.shared.requestDone();
+  }
+
+  /** What was agreed upon at INIT, null before. */
+  get protocol(): NegotiatedProtocol | null {
+    return this.shared.protocol;
   }
 
   /**
@@ -116,16 +138,57 @@ export class Session {
     this.replies.attributes(this.attributes);
   }
 
+  /** With DONT_MASK the umask that comes with a request is ours to apply: a default ACL takes its place. */
+  takeUmask(umask: number): void {
+    this.request.caller.umask = this.negotiated(InitFlag.DONT_MASK) ? umask & PERMISSION_BITS : 0;
+  }
+
+  /** The kernel checks access with ACLs: only then may they be set. One that is not checked would be a false promise. */
+  get hasAcls(): boolean {
+    return this.negotiated(InitFlag.POSIX_ACL);
+  }
+
   /**
-   * Takes set-user-id and set-group-id from a file that one without CAP_FSETID changes, where the kernel leaves that to
-   * us, and tells it that the mode is another now.
+   * Whether one who changes a file by a request that doesn't say so (FALLOCATE, COPY_FILE_RANGE; all of them from kernels without
+   * HANDLE_KILLPRIV_V2) takes set-user-id away. It is a matter of CAP_FSETID; root is who usually has it.
+   */
+  get callerLosesPrivileges(): boolean {
+    return this.request.caller.uid !== 0;
+  }
+
+  /**
+   * Takes set-user-id and set-group-id from a file that one without CAP_FSETID changes, and tells the kernel that the mode is another
+   * now: it takes only size and times for changed, and would go on running the file with the bits that it remembers.
    */
   killPrivileges(ino: Ino): void {
-    this.fs.getAttributes(ino, this.attributes);
-    if ((this.attributes.mode & SET_ID_BITS) === 0) return;
+    if (!this.hasPrivileges(ino)) return;
     this.change.mask = Change.killPrivileges;
     this.fs.setAttributes(ino, this.change);
     this.replies.attributesChanged(ino);
+  }
+
+  /** O_TRUNC; `openFlags`: of OPEN or CREATE. One transaction, with what it takes from the mode. */
+  truncate(ino: Ino, openFlags: number): void {
+    const { change } = this;
+    const told = this.negotiated(InitFlag.HANDLE_KILLPRIV_V2);
+    const kill = told ? (openFlags & OpenRequestFlag.KILL_SUIDGID) !== 0 : this.callerLosesPrivileges;
+    const loses = kill && this.hasPrivileges(ino);
+    change.mask = Change.size | (loses ? Change.killPrivileges : 0);
+    change.size = 0;
+    this.fs.setAttributes(ino, change);
+    this.workDue = true;
+    if (loses) this.replies.attributesChanged(ino);
+  }
+
+  /** Whether the file has bits that a change by an ordinary user takes away; its attributes are in `attributes` afterwards. */
+  private hasPrivileges(ino: Ino): boolean {
+    this.fs.getAttributes(ino, this.attributes);
+    const { mode } = this.attributes;
+    return (mode & SET_USER_ID) !== 0 || (mode & SET_GROUP_ID_EXECUTE) === SET_GROUP_ID_EXECUTE;
+  }
+
+  private negotiated(flag: number): boolean {
+    return this.protocol !== null && (this.protocol.flags & flag) !== 0;
   }
 
   /** Reports a failure that is ours or the medium's, once per kind. */
@@ -136,6 +199,17 @@ export class Session {
     this.log('error', message);
   }
 
+  private serve(): void {
+    const { request } = this;
+    const handler = handlers[request.opcode];
+    if (handler === undefined) {
+      this.replies.error(Errno.ENOSYS);
+      return;
+    }
+    this.fs.setRequest(request.uniqueLow, (request.uniqueHigh & ~RESENT) >>> 0, request.opcode);
+    handler(this);
+  }
+
   private fail(error: unknown): void {
     const { request, replies } = this;
     const what = `${opcodeName(request.opcode)} of inode ${String(request.nodeid)}`;
@@ -144,6 +218,7 @@ export class Session {
       errno = error.errno;
       const media = errno === Errno.EIO || errno === Errno.EUCLEAN || errno === Errno.EPROTO;
       if (media) this.report(error.message, `${what}: ${error.message}`);
+      if (media && errno !== Errno.EPROTO && !(error instanceof DataError)) this.fs.noteDamage(error.message);
       if (errno === Errno.EUCLEAN || errno === Errno.EPROTO) errno = Errno.EIO;
     } else {
       const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

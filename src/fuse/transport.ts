@@ -5,16 +5,6 @@
  * after `serve` has ended.
  */
 export interface Transport {
-  /** As in the mount option `transport=`. */
-  readonly name: 'devfuse' | 'fuse-native';
-
-  /**
-   * Attaches the volume to the directory. From then on the kernel may send requests, which wait until `serve` is called.
-   * Throws FsError with a message of one line: ENODEV (no /dev/fuse), EACCES or EPERM, ENOENT or ENOTDIR (mount
-   * point), EBUSY, EOPNOTSUPP (a part is not installed).
-   */
-  mount(): Promise<void>;
-
   /**
    * Serves requests until the filesystem is no longer mounted or `stop` is called; resolves with the reason.
    * Rejects when the transport itself fails; a failed request is not a failure of the transport.
@@ -31,11 +21,23 @@ export interface Transport {
   close(): void;
 }
 
+/** A transport that mounts by itself; with `devfuse` that is the supervisor's. */
+export interface MountingTransport extends Transport {
+  /**
+   * Attaches the volume to the directory. From then on the kernel may send requests, which wait until `serve` is called.
+   * Throws FsError with a message of one line: ENODEV (no /dev/fuse), EACCES or EPERM, ENOENT or ENOTDIR (mount
+   * point), EBUSY, EOPNOTSUPP (a part is not installed).
+   */
+  mount(): Promise<void>;
+}
+
 export type ServeEnd =
   /** The kernel ended it: umount(2), or the connection was aborted. */
   | 'unmounted'
   /** `stop` was called. */
-  | 'stopped';
+  | 'stopped'
+  /** FS_IOC_SHUTDOWN: nothing more is written, as after a crash. */
+  | 'shut down';
 
 /** What a mount is asked for, as far as a transport must know. */
 export interface MountSettings {
@@ -54,6 +56,8 @@ export interface MountSettings {
   readonly maxRead: number;
   /** No page cache: every read and write of a program reaches the daemon. */
   readonly directIo: boolean;
+  /** The kernel checks access with ACLs; without it there are none to be set or seen. */
+  readonly acls: boolean;
   /** Microseconds to look out for the next request before sleeping, 0: none. */
   readonly spinMicroseconds: number;
   /** Every request is logged. */

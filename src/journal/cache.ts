@@ -5,6 +5,8 @@ import { BLOCK_SIZE, BlockHeader } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
 import type { Pmem } from '../pmem/pmem.js';
 
+/** Bit of `verified` for a block with a header. */
+const HEADED = 0x10000;
 const EMPTY = -1;
 const HASH_MULTIPLIER = 0x9e3779b1;
 
@@ -22,8 +24,13 @@ export class BlockCache {
   readonly view: DataView;
   /** Per slot: the block it holds, −1 if none. */
   private readonly blocks: Float64Array;
-  /** Per slot: bit 0 for a block with a header, bit i for inode record i: its checksum was found right. */
-  readonly verified: Uint16Array;
+  /**
+   * Per slot: bit i for inode record i, bit 16 for a block with a header: its checksum and contents were found right. Damage may make one
+   * block pass for both kinds, so neither stands for the other.
+   */
+  readonly verified: Uint32Array;
+  /** Checks the contents of a block with a header whose checksum is right, when it comes in: what is wrong, for people. */
+  validate: (magic: number, base: number, block: BlockNo) => string | undefined = () => undefined;
   /** Per slot: more than 0 while it must not be evicted. */
   readonly pins: Uint8Array;
   private readonly epochs: Uint32Array;
@@ -52,7 +59,7 @@ export class BlockCache {
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
     this.blocks = new Float64Array(slots).fill(EMPTY);
-    this.verified = new Uint16Array(slots);
+    this.verified = new Uint32Array(slots);
     this.pins = new Uint8Array(slots);
     this.epochs = new Uint32Array(slots);
     this.referenced = new Uint8Array(slots);
@@ -94,7 +101,7 @@ export class BlockCache {
   /** Base of the block with a block header; verified when it is new in the cache. */
   loadHeaded(block: BlockNo, magic: number): number {
     const base = this.load(block);
-    if (this.verified[base / BLOCK_SIZE] !== 1) this.verifyHeaded(block, base, magic);
+    if (((this.verified[base / BLOCK_SIZE] as number) & HEADED) === 0) this.verifyHeaded(block, base, magic);
     const found = this.view.getUint32(base + BlockHeader.magic, true);
     if (found !== magic) {
       fail('EIO', `block ${String(block)}: expected magic ${hex(magic)}, found ${hex(found)}`);
@@ -113,7 +120,7 @@ export class BlockCache {
     assert(block >= 0 && block < this.totalBlocks, 'a new block is inside the volume');
     let slot = this.find(block);
     if (slot === EMPTY) slot = this.claim(block);
-    assert(this.pins[slot] === 0, 'a new block is not in use by a transaction');
+    if (this.pins[slot] !== 0) fail('EIO', `block ${String(block)} is marked free, but is in use; run fsck.nvmfs`);
     const base = slot * BLOCK_SIZE;
     this.bytes.fill(0, base, base + BLOCK_SIZE);
     this.verified[slot] = 0xffff;
@@ -124,7 +131,7 @@ export class BlockCache {
 
   /** Marks a created block with a header as verified in the way loadHeaded expects. */
   markHeaded(base: number): void {
-    this.verified[base / BLOCK_SIZE] = 1;
+    this.verified[base / BLOCK_SIZE] = HEADED;
   }
 
   /** The block in a slot. */
@@ -162,7 +169,9 @@ export class BlockCache {
     }
     const self = getU64(view, base + BlockHeader.self);
     if (self !== block) fail('EIO', `block ${String(block)} (${magicName(magic)}) says it is block ${String(self)}`);
-    this.verified[base / BLOCK_SIZE] = 1;
+    const problem = this.validate(view.getUint32(base + BlockHeader.magic, true), base, block);
+    if (problem !== undefined) fail('EIO', `block ${String(block)} (${magicName(magic)}): ${problem}; run fsck.nvmfs`);
+    this.verified[base / BLOCK_SIZE] = (this.verified[base / BLOCK_SIZE] as number) | HEADED;
   }
 
   /** An empty or evicted slot, entered in the table under `block`. */
@@ -190,7 +199,7 @@ export class BlockCache {
       this.dropSlot(slot);
       return slot;
     }
-    throw new Error(`the metadata cache of ${String(this.slots)} blocks is too small for one operation`);
+    return fail('EIO', `the metadata cache of ${String(this.slots)} blocks is too small for one operation; more of its nodes are nearly empty than there may be`);
   }
 
   /** Takes a slot out of the table (backward-shift deletion keeps probe chains whole). */

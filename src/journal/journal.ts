@@ -20,7 +20,7 @@ import type { Geometry } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { Blocks } from './blocks.js';
 import { BlockCache } from './cache.js';
-import { Log, type LogPosition, Request } from './log.js';
+import { Log, type LogPosition, NO_REQUEST, Request } from './log.js';
 
 const LINES_PER_INODE = INODE_SIZE / LINE_SIZE;
 /** Lines of an inode record that timestamps and the checksum lie in. */
@@ -47,7 +47,10 @@ export class Journal implements Blocks {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   readonly cache: BlockCache;
+  /** The one that the filesystem serves now. */
   readonly request = new Request();
+  /** The one that the running transaction serves. */
+  private serving = this.request;
   private readonly log: Log;
 
   private active = false;
@@ -74,6 +77,8 @@ export class Journal implements Blocks {
   readOnly = false;
   /** Called after an abort: what others derived from the blocks may be wrong now. */
   onAbort: () => void = () => undefined;
+  /** Called with the base of an inode-table block whose pending timestamps are on the medium, or whose inodes are gone. */
+  onTimesWritten: (base: number) => void = () => undefined;
 
   /** `cacheBlocks`: capacity of the metadata cache. */
   constructor(
@@ -124,16 +129,20 @@ export class Journal implements Blocks {
 
   // ---- transactions ----------------------------------------------------------------------------
 
-  /** Starts a transaction. EROFS on a read-only medium, EIO after a failed commit. */
-  begin(): void {
+  /**
+   * Starts a transaction that serves the present request, or NO_REQUEST: only what makes a request done may bear its id, or one sent
+   * again would be taken for done. EROFS on a read-only medium, EIO after a failed commit.
+   */
+  begin(serving: Request = this.request): void {
     assert(!this.active, 'transactions do not nest');
-    if (this.failure !== undefined) fail('EIO', `the volume takes no more changes: ${this.failure}`);
     if (this.readOnly) fail('EROFS', 'the volume is mounted read-only');
+    if (this.failure !== undefined) fail('EIO', `the volume takes no more changes: ${this.failure}`);
     this.active = true;
     this.count = 0;
     this.discardCount = 0;
     this.dataStored = false;
-    this.request.result = 0;
+    this.serving = serving;
+    serving.result = 0;
   }
 
   edit(block: BlockNo, magic: number): number {
@@ -176,7 +185,7 @@ export class Journal implements Blocks {
     const slot = this.cache.find(block);
     const entry = slot < 0 ? -1 : (this.entryOfSlot[slot] as number);
     if (entry >= 0) {
-      assert(this.kinds[entry] === Entry.freshDiscarded, 'a new block is not in use by the transaction');
+      if (this.kinds[entry] !== Entry.freshDiscarded) fail('EIO', `block ${String(block)} is marked free, but is in use; run fsck.nvmfs`);
       this.kinds[entry] = Entry.fresh;
       this.cache.verified[slot] = 0xffff;
       this.bytes.fill(0, slot * BLOCK_SIZE, (slot + 1) * BLOCK_SIZE);
@@ -215,7 +224,7 @@ export class Journal implements Blocks {
     if (entries > 0) {
       try {
         const length = this.build(entries);
-        this.log.append(this.bytes, this.view, this.recordBase, length, entries, this.request);
+        this.log.append(this.bytes, this.view, this.recordBase, length, entries, this.serving);
         this.apply();
       } catch (error) {
         this.failure = error instanceof Error ? error.message : String(error);
@@ -273,7 +282,7 @@ export class Journal implements Blocks {
   /** Commits all pending timestamps, in as many transactions as that takes. */
   flushPending(): void {
     while (this.pendingSlots.size > 0) {
-      this.begin();
+      this.begin(NO_REQUEST);
       for (const slot of this.pendingSlots) {
         if (this.count === TRANSACTION_BLOCKS_MAX) break;
         this.enter(slot, Entry.edited);
@@ -287,7 +296,8 @@ export class Journal implements Blocks {
   private enter(slot: number, kind: number): void {
     assert(this.active, 'blocks are changed inside a transaction');
     if ((this.entryOfSlot[slot] as number) >= 0) return;
-    assert(this.count < TRANSACTION_BLOCKS_MAX, 'a transaction changes a bounded number of blocks');
+    // What this engine builds never needs so many; trees of nodes that are nearly empty may.
+    if (this.count >= TRANSACTION_BLOCKS_MAX) fail('EIO', `an operation would change more than ${String(TRANSACTION_BLOCKS_MAX)} blocks at once; run fsck.nvmfs`);
     const entry = this.count;
     this.count += 1;
     this.slots[entry] = slot;
@@ -318,6 +328,7 @@ export class Journal implements Blocks {
     if (this.pendingRecords[slot] === 0) return;
     this.pendingRecords[slot] = 0;
     this.pendingSlots.delete(slot);
+    this.onTimesWritten(slot * BLOCK_SIZE);
     this.cache.pins[slot] = (this.cache.pins[slot] as number) - 1;
   }
 

@@ -18,6 +18,9 @@ export class Request {
   }
 }
 
+/** What a transaction of the server's own serves: freeing, pending timestamps. */
+export const NO_REQUEST = new Request();
+
 /** Where the next record goes: recovery finds it, every commit moves it. */
 export interface LogPosition {
   /** Sequence number of the next record. */

@@ -20,7 +20,7 @@ import type { Pmem } from '../pmem/pmem.js';
 import type { LogPosition } from './log.js';
 
 /** A valid record on the medium. */
-interface FoundRecord {
+export interface FoundRecord {
   sequence: number;
   segment: number;
   offset: number;
@@ -155,7 +155,7 @@ function endsTooEarly(evidence: string, lastSequence: number): never {
 }
 
 /** The record at a place of a segment, undefined unless everything about it is right. */
-function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
+export function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
   if (offset + RECORD_HEADER_SIZE > segmentBytes) return undefined;
   const address = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset;
@@ -183,10 +183,15 @@ function isWellFormed(bytes: Uint8Array, geometry: Geometry): boolean {
   if (expected > bytes.length) return false;
   for (let entry = 0; entry < entries; entry += 1) {
     const at = RECORD_HEADER_SIZE + entry * JOURNAL_ENTRY_SIZE;
-    if (getU48(view, at + JournalEntry.block) >= geometry.totalBlocks) return false;
+    if (!mayChange(getU48(view, at + JournalEntry.block), geometry)) return false;
     expected += LINE_SIZE * (bitCount(view.getUint32(at + JournalEntry.lines, true)) + bitCount(view.getUint32(at + JournalEntry.lines + 4, true)));
   }
   return expected === bytes.length;
+}
+
+/** The journal changes neither superblocks nor itself. */
+function mayChange(block: number, geometry: Geometry): boolean {
+  return block === STATE_BLOCK || (block >= geometry.groupStart && block < geometry.totalBlocks - 1);
 }
 
 function imagesOffset(entries: number): number {
@@ -245,7 +250,8 @@ function persistRecord(pmem: Pmem, geometry: Geometry, record: FoundRecord): voi
   });
 }
 
-function applyRecord(pmem: Pmem, record: FoundRecord): void {
+/** Stores what a record says in place; the caller fences. */
+export function applyRecord(pmem: Pmem, record: FoundRecord): void {
   forEachEntry(record, (block, flags, lines) => {
     const address = block * BLOCK_SIZE;
     if ((flags & JournalEntryFlag.zeroFirst) !== 0) pmem.zero(asByteAddr(address), BLOCK_SIZE);
@@ -255,7 +261,7 @@ function applyRecord(pmem: Pmem, record: FoundRecord): void {
   });
 }
 
-function viewOf(bytes: Uint8Array): DataView {
+export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 

@@ -10,6 +10,8 @@ export interface MappedOptions {
   readonly readOnly?: boolean;
   /** Default: exclusive, or shared when read-only. A conflict is EBUSY. */
   readonly lock?: ImageLock;
+  /** From lockImage: the image is open and locked already, perhaps by another process. */
+  readonly descriptor?: number;
   /** Creates a missing file with the size below; an existing one is not replaced. */
   readonly create?: boolean;
   /** Sets a regular file to this many bytes, after it was locked; a device must have that much. Rounded down to 4096. */
@@ -49,6 +51,7 @@ export class MappedPmem implements Pmem {
     try {
       const image = addon.openImage({
         path,
+        descriptor: options.descriptor ?? -1,
         readOnly,
         create,
         lock: options.lock ?? (readOnly ? 'shared' : 'exclusive'),
@@ -58,6 +61,15 @@ export class MappedPmem implements Pmem {
         windowLimit: options.windowLimit ?? 4096,
       });
       return new MappedPmem(path, image.handle, image.size, image.domain, image.kind, readOnly);
+    } catch (error) {
+      throw translated(error);
+    }
+  }
+
+  /** Opens and locks the image (shared if read-only) for others to use: a descriptor. Throws as `open`. */
+  static lock(path: string, readOnly: boolean): number {
+    try {
+      return addon.lockImage(path, readOnly);
     } catch (error) {
       throw translated(error);
     }

@@ -12,12 +12,22 @@ export interface OpenImageOptions extends MappedOptions {
 }
 
 /** As MappedPmem.open, but waits for the last user of the image to finish. Throws FsError; EBUSY if it does not. */
-export async function openImage(path: string, options: OpenImageOptions = {}): Promise<MappedPmem> {
+export function openImage(path: string, options: OpenImageOptions = {}): Promise<MappedPmem> {
   const { waitMs = DEFAULT_WAIT_MS, ...mapped } = options;
+  return whenFree(waitMs, () => MappedPmem.open(path, mapped));
+}
+
+/** As MappedPmem.lock, but waits as openImage does. */
+export function lockImage(path: string, options: { readonly readOnly: boolean; readonly waitMs?: number }): Promise<number> {
+  const { waitMs = DEFAULT_WAIT_MS, readOnly } = options;
+  return whenFree(waitMs, () => MappedPmem.lock(path, readOnly));
+}
+
+async function whenFree<T>(waitMs: number, attempt: () => T): Promise<T> {
   const deadline = performance.now() + waitMs;
   for (;;) {
     try {
-      return MappedPmem.open(path, mapped);
+      return attempt();
     } catch (error) {
       const busy = error instanceof FsError && error.errno === Errno.EBUSY;
       if (!busy || performance.now() >= deadline) throw error;

@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.js';
-import { fail } from '../base/errno.js';
+import { fail, FsError } from '../base/errno.js';
 import { asBlockNo, type BlockNo } from '../base/units.js';
 import { CHUNK_BLOCKS, GROUP_BLOCKS, GroupHeader } from '../format/layout.js';
 import type { Geometry } from '../format/superblock.js';
@@ -79,7 +79,7 @@ export class Allocator implements NodeAllocator {
     if (!this.placeInNodeChunk(start) && !this.openNodeChunk() && !this.place(this.dataGoal, 1, 1, false)) {
       fail('ENOSPC', 'no space left on the volume');
     }
-    const block = this.takeFound();
+    const block = this.takeNode();
     this.nodeGoal = block + 1;
     return block;
   }
@@ -92,6 +92,16 @@ export class Allocator implements NodeAllocator {
   /** Gives back data blocks. */
   free(block: BlockNo, count: number): void {
     this.groups.free(block, count);
+  }
+
+  /** Where the host of a sparse image has no space for the block found, it has some behind blocks that were in use before: the first of the chunk. */
+  private takeNode(): BlockNo {
+    try {
+      return this.takeFound();
+    } catch (error) {
+      if (!(error instanceof FsError) || error.code !== 'ENOSPC' || !this.placeInNodeChunk(0)) throw error;
+      return this.takeFound();
+    }
   }
 
   private foundGroup = -1;

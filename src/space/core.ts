@@ -7,6 +7,7 @@ import { Allocator } from './allocator.js';
 import { Groups } from './groups.js';
 import { InodeTable } from './inodes.js';
 import { Orphans } from './orphans.js';
+import { blockFault } from './soundness.js';
 import { State } from './state.js';
 
 /** What files, directories and the filesystem above them stand on: one set of these per mounted volume. */
@@ -26,6 +27,8 @@ export class Core {
     cacheBlocks: number,
   ) {
     this.journal = new Journal(pmem, geometry, position, cacheBlocks);
+    const { journal } = this;
+    journal.cache.validate = (magic, base, block) => blockFault(journal.view, geometry, magic, base, block);
     this.state = new State(this.journal);
     this.groups = new Groups(this.journal, geometry, this.state, (address, length) => {
       pmem.back(address, length);

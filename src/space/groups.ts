@@ -142,7 +142,7 @@ export class Groups {
     if (count < 0 || count >= GROUP_BLOCKS) fail('EIO', `group ${String(group)} has a free count that does not fit its bitmap`);
     view.setUint32(base + GroupHeader.freeCount, count, true);
     this.learn(group, count);
-    this.state.set(VolumeState.freeBlocks, this.state.freeBlocks + change);
+    this.state.add(VolumeState.freeBlocks, change, 'the number of free blocks');
   }
 
   private learn(group: number, count: number): void {

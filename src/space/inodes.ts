@@ -1,4 +1,3 @@
-import { assert } from '../base/assert.js';
 import { fail } from '../base/errno.js';
 import { asBlockNo, asIno, type BlockNo, type Ino } from '../base/units.js';
 import {
@@ -12,6 +11,7 @@ import {
   INODE_SIZE,
   INODES_PER_BLOCK,
   Magic,
+  ROOT_INO,
   TreeKind,
   VolumeState,
 } from '../format/layout.js';
@@ -21,6 +21,7 @@ import type { Pmem } from '../pmem/pmem.js';
 import { TreeCursor } from '../tree/cursor.js';
 import { Tree } from '../tree/tree.js';
 import type { Allocator } from './allocator.js';
+import { inodeFault } from './soundness.js';
 import type { State } from './state.js';
 
 const OWNER = 0;
@@ -105,7 +106,7 @@ export class InodeTable {
       tableBlock = freeCursor.key;
       mask = journal.view.getUint16(freeCursor.payload + FreeInodes.mask, true);
       const length = journal.view.getUint32(freeCursor.payload + FreeInodes.length, true);
-      if (mask === 0 || length === 0) fail('EIO', `free-inode tree: item ${String(tableBlock)} stands for no inode`);
+      if (mask === 0 || length === 0 || tableBlock + length > this.state.tableBlocks) fail('EIO', `free-inode tree: item ${String(tableBlock)} stands for no inode`);
       if (mask === FREE_INODES_HOLE && this.blockOfTable(tableBlock) < 0) {
         this.freeInodes.remove(root, OWNER, tableBlock);
         if (length > 1) this.putItem(root, tableBlock + 1, FREE_INODES_HOLE, length - 1);
@@ -120,8 +121,9 @@ export class InodeTable {
       this.putItem(root, tableBlock, ALL_FREE, 1);
     }
     const index = 31 - Math.clz32(mask & -mask);
+    if (tableBlock === 0 && index <= ROOT_INO) fail('EIO', `free-inode tree: inode ${String(index)} is said to be free`);
     this.putMask(root, tableBlock, mask & ~(1 << index));
-    this.state.set(VolumeState.usedInodes, this.state.usedInodes + 1);
+    this.state.add(VolumeState.usedInodes, 1, 'the number of inodes in use');
     const ino = asIno(tableBlock * INODES_PER_BLOCK + index);
     return this.prepare(ino);
   }
@@ -141,7 +143,8 @@ export class InodeTable {
     const payload = this.freeInodes.find(root, OWNER, tableBlock);
     const before = payload < 0 ? 0 : journal.view.getUint16(payload + FreeInodes.mask, true);
     const mask = before | (1 << (ino % INODES_PER_BLOCK));
-    this.state.set(VolumeState.usedInodes, this.state.usedInodes - 1);
+    if (mask === before) fail('EIO', `free-inode tree: inode ${String(ino)} is in use and said to be free`);
+    this.state.add(VolumeState.usedInodes, -1, 'the number of inodes in use');
     if (mask === ALL_FREE) {
       if (payload >= 0) this.freeInodes.remove(root, OWNER, tableBlock);
       this.unmapTableBlock(tableBlock);
@@ -194,6 +197,8 @@ export class InodeTable {
     if (magic !== Magic.inode) fail('EIO', `${where}: expected magic 0x4e49, found 0x${magic.toString(16)}`);
     const number = getU64(view, record + Inode.ino);
     if (number !== ino) fail('EIO', `${where}: the record says it is inode ${String(number)}`);
+    const problem = inodeFault(view, record);
+    if (problem !== undefined) fail('EIO', `${where}: ${problem}; run fsck.nvmfs`);
   }
 
   private blockAt(base: number): BlockNo {
@@ -278,7 +283,7 @@ export class InodeTable {
     if (cursor.seekFloor(root, OWNER, tableBlock)) {
       previousKey = cursor.key;
       previousLength = journal.view.getUint32(cursor.payload + Extent.length, true);
-      assert(previousKey + previousLength <= tableBlock, 'a hole of the inode table is not mapped');
+      if (previousKey + previousLength > tableBlock) fail('EIO', `inode table: block ${String(tableBlock)} is mapped, and should be a hole`);
       goal = getU64(journal.view, cursor.payload + Extent.block) + previousLength;
     }
     const block = this.allocator.allocateNode(asBlockNo(goal));
@@ -295,12 +300,12 @@ export class InodeTable {
 
   /** Takes a table block out of the table and frees its block. */
   private unmapTableBlock(tableBlock: number): void {
-    assert(tableBlock > 0, 'table block 0 is always mapped');
+    if (tableBlock === 0) fail('EIO', 'free-inode tree: the root directory is said to be free');
     const { cursor, journal } = this;
     const root = this.state.edit() + VolumeState.tableRoot;
     const found = cursor.seekFloor(root, OWNER, tableBlock);
     const length = found ? journal.view.getUint32(cursor.payload + Extent.length, true) : 0;
-    assert(found && tableBlock < cursor.key + length, 'the table block of an inode in use is mapped');
+    if (!found || tableBlock >= cursor.key + length) fail('EIO', `inode table: block ${String(tableBlock)} is a hole, and has an inode in use`);
     const first = cursor.key;
     const firstBlock = getU64(journal.view, cursor.payload + Extent.block);
     const before = tableBlock - first;
@@ -328,6 +333,6 @@ export class InodeTable {
   }
 
   private changeMapped(change: number): void {
-    this.state.set(VolumeState.mappedTableBlocks, this.mappedBlocks() + change);
+    this.state.add(VolumeState.mappedTableBlocks, change, 'the number of blocks of the inode table');
   }
 }

@@ -1,4 +1,3 @@
-import { assert } from '../base/assert.js';
 import { FsError, fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import { Inode, InodeFlag, VolumeState } from '../format/layout.js';
@@ -41,7 +40,7 @@ export class Orphans {
     this.learn();
     const record = this.inodes.edit(ino);
     const { view } = this.journal;
-    assert((this.flags(record) & InodeFlag.orphan) === 0, 'an inode is on the orphan list once');
+    if ((this.flags(record) & InodeFlag.orphan) !== 0) fail('EIO', `inode ${String(ino)} is marked as an orphan already; run fsck.nvmfs`);
     const head = this.state.orphanHead;
     view.setUint32(record + Inode.flags, (this.flags(record) | InodeFlag.orphan) >>> 0, true);
     setU64(view, record + Inode.orphanNext, head);

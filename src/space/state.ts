@@ -1,6 +1,6 @@
 import { asBlockNo, type Ino } from '../base/units.js';
 import { Magic, STATE_BLOCK, VolumeState } from '../format/layout.js';
-import { getU64, setU64 } from '../format/numbers.js';
+import { addU64, getU64, setU64 } from '../format/numbers.js';
 import type { Journal } from '../journal/journal.js';
 
 const BLOCK = asBlockNo(STATE_BLOCK);
@@ -63,6 +63,11 @@ export class State {
   /** Changes a counter inside the running transaction. */
   set(field: number, value: number): void {
     setU64(this.journal.view, this.edit() + field, value);
+  }
+
+  /** Adds to a counter inside the running transaction. EIO when it was wrong. */
+  add(field: number, change: number, what: string): void {
+    addU64(this.journal.view, this.edit() + field, change, what);
   }
 
   /** Offset of the inode table's tree root. */

@@ -3,15 +3,25 @@ import { type BlockNo, asBlockNo } from '../base/units.js';
 import {
   BLOCK_SIZE,
   BlockHeader,
+  Dentry,
+  EXTENT_PAYLOAD_SIZE,
+  FREE_INODES_PAYLOAD_SIZE,
   ItemArea,
   KEY_SIZE,
   MAX_VOLUME_BLOCKS,
   Magic,
+  NAME_MAX,
   SLOT_SIZE,
+  TREE_MAX_DEPTH,
+  TREE_MAX_PAYLOAD,
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
   TREE_ROOT_SIZE,
+  TreeKind,
+  type TreeKindNumber,
   TreeNode,
+  TreeRoot,
+  XATTR_ROOT_SIZE,
 } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
 import type { Blocks } from '../journal/blocks.js';
@@ -22,6 +32,7 @@ import {
   initArea,
   itemIsInside,
   itemsAreSound,
+  keyAt,
   lengthAt,
   payloadAt,
   removeItem,
@@ -31,8 +42,28 @@ import {
 export const NODE_AREA_SIZE = BLOCK_SIZE - TREE_NODE_AREA;
 /** Bytes of the item area in a tree root of depth 0. */
 export const ROOT_AREA_SIZE = TREE_ROOT_SIZE - TREE_ROOT_AREA;
+/** The same for extended attributes: their tree root fills a block. */
+const XATTR_ROOT_AREA_SIZE = XATTR_ROOT_SIZE - TREE_ROOT_AREA;
+
+/** Bytes of the item area in the root of a tree of this kind. */
+export function rootAreaSizeOf(kind: number): number {
+  return kind === TreeKind.xattrs ? XATTR_ROOT_AREA_SIZE : ROOT_AREA_SIZE;
+}
+
 /** Payload of an item of an interior node: the number of the child's block. */
 export const CHILD_SIZE = 8;
+
+/** Keys are below this. */
+export const KEY_END = 2 ** 53;
+
+/** Shortest and longest payload by tree kind; 0: of interior nodes. */
+const PAYLOAD_LIMITS: Readonly<Record<number, readonly [number, number]>> = {
+  0: [CHILD_SIZE, CHILD_SIZE],
+  [TreeKind.extents]: [EXTENT_PAYLOAD_SIZE, EXTENT_PAYLOAD_SIZE],
+  [TreeKind.directory]: [Dentry.name + 1, Dentry.name + NAME_MAX],
+  [TreeKind.freeInodes]: [FREE_INODES_PAYLOAD_SIZE, FREE_INODES_PAYLOAD_SIZE],
+  [TreeKind.xattrs]: [0, TREE_MAX_PAYLOAD],
+};
 
 /** Writes level and kind into a fresh node and makes its area empty. */
 export function initNode(view: DataView, base: number, level: number, kind: number): void {
@@ -41,10 +72,10 @@ export function initNode(view: DataView, base: number, level: number, kind: numb
   initArea(view, base + TREE_NODE_AREA, NODE_AREA_SIZE);
 }
 
-/** Makes an empty tree root at `root`. */
-export function initTreeRoot(view: DataView, bytes: Uint8Array, root: number): void {
-  bytes.fill(0, root, root + TREE_ROOT_SIZE);
-  initArea(view, root + TREE_ROOT_AREA, ROOT_AREA_SIZE);
+/** Makes an empty tree root at `root`; `areaSize`: of its item area, see {@link rootAreaSizeOf}. */
+export function initTreeRoot(view: DataView, bytes: Uint8Array, root: number, areaSize: number): void {
+  bytes.fill(0, root, root + TREE_ROOT_AREA + areaSize);
+  initArea(view, root + TREE_ROOT_AREA, areaSize);
 }
 
 /** Throws EIO. `block` 0 means the tree root inside the inode or the volume state. */
@@ -56,7 +87,7 @@ export function damaged(block: number, owner: number, expected: string, found: s
 
 /**
  * Reads a node, checks what its checksum can't say (that it is the node that the tree means), and returns its offset.
- * Throws EIO. Items are not looked at: their offsets are checked when they are used.
+ * Throws EIO. Items are not looked at: their offsets are checked when they are used ({@link nodeFault} looks at all, once per load).
  */
 export function readNode(
   blocks: Blocks,
@@ -113,6 +144,56 @@ export function checkItems(view: DataView, area: number, size: number, block: nu
   for (let i = 0; i < count; i++) checkItem(view, area, size, i, block, owner);
   const found = `heapBytes ${String(heapBytesOf(view, area))}, or keys out of order`;
   damaged(block, owner, 'ascending keys and heapBytes the sum of the items', found);
+}
+
+/**
+ * Throws EIO unless the keys of a node lie in [low, high); the first one of an interior node is `low` itself. Only the first and the
+ * last are looked at: all are in order, or {@link nodeFault} has said so.
+ */
+export function checkBounds(view: DataView, area: number, level: number, low: number, high: number, block: number, owner: number): void {
+  const count = countOf(view, area);
+  checkItem(view, area, NODE_AREA_SIZE, 0, block, owner);
+  checkItem(view, area, NODE_AREA_SIZE, count - 1, block, owner);
+  const first = keyAt(view, area, 0);
+  const last = keyAt(view, area, count - 1);
+  if (level > 0 ? first === low : first >= low) {
+    if (last < high) return;
+  }
+  const expected = level > 0 ? `first key ${String(low)}, keys < ${String(high)}` : `keys ≥ ${String(low)} and < ${String(high)}`;
+  damaged(block, owner, expected, `${String(first)} … ${String(last)}`);
+}
+
+/**
+ * What is wrong with the items of a node that has just come in, undefined when nothing is: they must lie in the heap, add up, be in the
+ * order of their keys, and have payloads of the length that the kind has. Asked once per load, so that what is built on it never meets a surprise.
+ */
+export function nodeFault(view: DataView, base: number): string | undefined {
+  const area = base + TREE_NODE_AREA;
+  const level = view.getUint16(base + TreeNode.level, true);
+  const kind = view.getUint16(base + TreeNode.kind, true);
+  return areaFault(view, area, NODE_AREA_SIZE, level > 0 ? 0 : kind);
+}
+
+/** As {@link nodeFault}, of the tree root at `root`. */
+export function rootFault(view: DataView, root: number, kind: TreeKindNumber): string | undefined {
+  const depth = view.getUint16(root + TreeRoot.depth, true);
+  if (depth > TREE_MAX_DEPTH) return `a tree of depth ${String(depth)}`;
+  return depth > 0 ? undefined : areaFault(view, root + TREE_ROOT_AREA, ROOT_AREA_SIZE, kind);
+}
+
+/** `kind` 0: children. */
+function areaFault(view: DataView, area: number, size: number, kind: number): string | undefined {
+  if (!headerIsSound(view, area, size)) return 'an item area with an impossible header';
+  if (!itemsAreSound(view, area, size)) return 'items outside of the heap, or out of order';
+  const limits = PAYLOAD_LIMITS[kind];
+  if (limits === undefined) return `tree kind ${String(kind)}`;
+  const [shortest, longest] = limits;
+  const count = countOf(view, area);
+  for (let i = 0; i < count; i++) {
+    const length = lengthAt(view, area, i);
+    if (length < shortest || length > longest) return `a payload of ${String(length)} bytes`;
+  }
+  return undefined;
 }
 
 /** Block of child `index` of the interior node whose area is at `area`. Throws EIO when the item can't be one. */

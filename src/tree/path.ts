@@ -3,7 +3,7 @@ import { Magic, TREE_MAX_DEPTH, TREE_NODE_AREA, TREE_ROOT_AREA, TreeRoot } from 
 import { getU64 } from '../format/numbers.js';
 import type { Blocks } from '../journal/blocks.js';
 import { DAMAGED, countOf, floorIndex, keyAt, lengthAt, payloadAt } from './area.js';
-import { NODE_AREA_SIZE, ROOT_AREA_SIZE, checkArea, checkBlock, checkItem, childAt, damaged, readNode } from './node.js';
+import { KEY_END, NODE_AREA_SIZE, checkArea, checkBlock, checkBounds, checkItem, childAt, damaged, readNode, rootAreaSizeOf } from './node.js';
 
 /**
  * The way from a tree root to an item: a node and a position in it per level. Level 0 is the leaf; in a tree
@@ -20,6 +20,7 @@ export class TreePath {
   leafSize = 0;
   readonly #blocks: Blocks;
   readonly #kind: number;
+  readonly #rootAreaSize: number;
   #owner = 0;
   /**
    * Per level: block number of the node, its offset in the view (32 bits, so that searching computes with integers:
@@ -28,10 +29,13 @@ export class TreePath {
   readonly #block = new Float64Array(TREE_MAX_DEPTH);
   readonly #base = new Int32Array(TREE_MAX_DEPTH);
   readonly #index = new Int32Array(TREE_MAX_DEPTH);
+  /** Per level: keys of the node are below this. */
+  readonly #high = new Float64Array(TREE_MAX_DEPTH);
 
   constructor(blocks: Blocks, kind: number) {
     this.#blocks = blocks;
     this.#kind = kind;
+    this.#rootAreaSize = rootAreaSizeOf(kind);
   }
 
   /** Block of the node of this level; 0 for the tree root of a tree of depth 0. */
@@ -93,22 +97,34 @@ export class TreePath {
     this.depth = depth;
     if (depth === 0) {
       this.leafArea = root + TREE_ROOT_AREA;
-      this.leafSize = ROOT_AREA_SIZE;
-      checkArea(view, this.leafArea, ROOT_AREA_SIZE, 0, owner);
+      this.leafSize = this.#rootAreaSize;
+      checkArea(view, this.leafArea, this.leafSize, 0, owner);
       return;
     }
     if (depth > TREE_MAX_DEPTH) damaged(0, owner, `a depth of at most ${String(TREE_MAX_DEPTH)}`, String(depth));
-    this.#read(depth - 1, checkBlock(getU64(view, root + TreeRoot.root), 0, owner));
+    this.#read(depth - 1, checkBlock(getU64(view, root + TreeRoot.root), 0, owner), 0, KEY_END);
   }
 
   /** Goes from the node of `level` to its child `index`. */
   #step(level: number, index: number): void {
-    this.#read(level - 1, childAt(this.#blocks.view, this.areaOf(level), index, this.blockOf(level), this.#owner));
+    const view = this.#blocks.view;
+    const area = this.areaOf(level);
+    const block = this.blockOf(level);
+    const child = childAt(view, area, index, block, this.#owner);
+    let high = this.#high[level] as number;
+    if (index + 1 < countOf(view, area)) {
+      checkItem(view, area, NODE_AREA_SIZE, index + 1, block, this.#owner);
+      high = keyAt(view, area, index + 1);
+    }
+    this.#read(level - 1, child, keyAt(view, area, index), high);
   }
 
-  #read(level: number, block: BlockNo): void {
+  /** Reads a node whose keys must be in [low, high): whatever a search finds, the way to it by its key is the same. */
+  #read(level: number, block: BlockNo, low: number, high: number): void {
     const minimumItems = level > 0 && level === this.depth - 1 ? 2 : 1;
     this.setNode(level, block, readNode(this.#blocks, block, this.#owner, this.#kind, level, minimumItems));
+    checkBounds(this.#blocks.view, this.areaOf(level), level, low, high, block, this.#owner);
+    this.#high[level] = high;
   }
 
   #badOrder(level: number, index: number, key: number): never {

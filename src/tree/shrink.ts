@@ -2,7 +2,7 @@ import type { BlockNo } from '../base/units.js';
 import { Magic, TREE_NODE_AREA, TREE_ROOT_AREA, TreeRoot } from '../format/layout.js';
 import { setU64 } from '../format/numbers.js';
 import { appendItems, capacityOf, countOf, keyAt, setKeyAt, usedOf } from './area.js';
-import { NODE_AREA_SIZE, ROOT_AREA_SIZE, checkItem, checkItems, childAt, damaged, initTreeRoot, readNode, takeOutItem } from './node.js';
+import { NODE_AREA_SIZE, checkItem, checkItems, childAt, damaged, initTreeRoot, readNode, takeOutItem } from './node.js';
 import type { TreePath } from './path.js';
 import type { Tree } from './tree.js';
 
@@ -15,8 +15,8 @@ const NODE_CAPACITY = capacityOf(NODE_AREA_SIZE);
 const UNDERFULL = NODE_CAPACITY / 4;
 /** … when the two have no more than this. */
 const MERGED_MAX = (NODE_CAPACITY * 3) / 4;
-/** The last leaf's items return into the tree root when they use no more than this. */
-const INLINE_MAX = (capacityOf(ROOT_AREA_SIZE) * 2) / 3;
+/** The last leaf's items return into the tree root when they use no more than this of its capacity. */
+const INLINE_PART = 2 / 3;
 
 /**
  * After an item was removed from the leaf of `path` (depth ≥ 1): frees nodes that are empty, merges underfull ones,
@@ -118,14 +118,14 @@ function lowerRoot(tree: Tree, path: TreePath, root: number, owner: number): voi
     blocks.view.setUint16(root + TreeRoot.depth, level + 1, true);
     setU64(blocks.view, root + TreeRoot.root, child);
   }
-  if (level > 0 || usedOf(blocks.view, area) > INLINE_MAX) return;
+  if (level > 0 || usedOf(blocks.view, area) > capacityOf(tree.rootAreaSize) * INLINE_PART) return;
   checkItems(blocks.view, area, NODE_AREA_SIZE, block, owner);
   const { view, bytes } = blocks;
   const nodes = view.getUint32(root + TreeRoot.nodes, true);
   if (nodes !== 1) damaged(0, owner, 'a count of 1 node', String(nodes));
   // The leaf may be read until it is freed; the count is its own until then.
-  initTreeRoot(view, bytes, root);
-  appendItems(view, bytes, area, 0, root + TREE_ROOT_AREA, ROOT_AREA_SIZE);
+  initTreeRoot(view, bytes, root, tree.rootAreaSize);
+  appendItems(view, bytes, area, 0, root + TREE_ROOT_AREA, tree.rootAreaSize);
   view.setUint32(root + TreeRoot.nodes, nodes, true);
   freeNode(tree, root, owner, block);
 }

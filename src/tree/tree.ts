@@ -6,7 +6,6 @@ import {
   TREE_MAX_PAYLOAD,
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
-  TREE_ROOT_SIZE,
   type TreeKindNumber,
   TreeRoot,
 } from '../format/layout.js';
@@ -25,7 +24,7 @@ import {
   truncateItems,
   usedOf,
 } from './area.js';
-import { CHILD_SIZE, NODE_AREA_SIZE, ROOT_AREA_SIZE, checkItems, initNode, initTreeRoot, takeOutItem } from './node.js';
+import { CHILD_SIZE, NODE_AREA_SIZE, ROOT_AREA_SIZE, checkItems, damaged, initNode, initTreeRoot, rootAreaSizeOf, takeOutItem } from './node.js';
 import { TreePath } from './path.js';
 import { shrink } from './shrink.js';
 
@@ -36,10 +35,10 @@ import { shrink } from './shrink.js';
 const COMPACT_GAIN = NODE_AREA_SIZE / 16;
 
 /**
- * The B+tree of doc/FORMAT.md: extents of a file, entries of a directory, free inodes. One instance serves all trees
+ * The B+tree of doc/FORMAT.md: extents of a file, entries of a directory, free inodes, extended attributes. One instance serves all trees
  * of its kind; it has no state but scratch.
  *
- * `root` is always the offset in `blocks.view` of a tree root (128 bytes in an inode record or the volume state), `owner`
+ * `root` is always the offset in `blocks.view` of a tree root (in an inode record, the volume state or an xattr block), `owner`
  * the inode number or 0. For insert, remove and edit the caller has made the block with the tree root editable
  * before, and has reserved space ({@link Tree.nodesForInserts}). Offsets that are returned point into `blocks.view`
  * and are valid until the tree changes or the operation ends.
@@ -52,6 +51,8 @@ export class Tree {
   readonly blocks: Blocks;
   readonly allocator: NodeAllocator;
   readonly kind: TreeKindNumber;
+  /** Bytes of the item area in the tree root. */
+  readonly rootAreaSize: number;
   /** Payload length in bytes of the item that `find` or `edit` found. */
   foundLength = 0;
   readonly #path: TreePath;
@@ -63,12 +64,18 @@ export class Tree {
     this.blocks = blocks;
     this.allocator = allocator;
     this.kind = kind;
+    this.rootAreaSize = rootAreaSizeOf(kind);
     this.#path = new TreePath(blocks, kind);
   }
 
-  /** Makes an empty tree root at `root`. */
+  /** Makes an empty tree root of 128 bytes at `root`. */
   static initRoot(view: DataView, bytes: Uint8Array, root: number): void {
-    initTreeRoot(view, bytes, root);
+    initTreeRoot(view, bytes, root, ROOT_AREA_SIZE);
+  }
+
+  /** Makes an empty tree root at `root`, as long as trees of this kind have it. */
+  initRoot(root: number): void {
+    initTreeRoot(this.blocks.view, this.blocks.bytes, root, this.rootAreaSize);
   }
 
   isEmpty(root: number): boolean {
@@ -79,11 +86,12 @@ export class Tree {
   /**
    * Upper bound of the nodes that `n` inserts can allocate, with any removes between them: each splits at most one node
    * per level and adds a root. (A root that was split is interior with two children; it takes well over 128 inserts
-   * until it is full and the tree grows again.)
+   * until it is full and the tree grows again.) The items of a root as large as a node fill the first leaf, which is
+   * then split at once: two nodes more.
    */
   nodesForInserts(root: number, n: number): number {
-    const depth = this.blocks.view.getUint16(root + TreeRoot.depth, true);
-    return n * (depth + 1 + Math.floor(n / 128));
+    const depth = Math.min(TREE_MAX_DEPTH, this.blocks.view.getUint16(root + TreeRoot.depth, true));
+    return n * (depth + 1 + Math.floor(n / 128)) + (this.rootAreaSize > ROOT_AREA_SIZE ? 2 : 0);
   }
 
   /** Offset of the payload of item `key`, its length in `foundLength`; −1 when there is no such item. */
@@ -100,7 +108,7 @@ export class Tree {
   edit(root: number, owner: number, key: number): number {
     const path = this.#path;
     path.descend(root, owner, key);
-    assert(path.exact, 'an item to be edited exists');
+    if (!path.exact) this.#disagrees(owner, key, 'to be changed', 'none');
     path.checkItem();
     if (path.depth > 0) path.edit(0);
     this.foundLength = path.length;
@@ -115,10 +123,10 @@ export class Tree {
     assert(payloadLength >= 0 && payloadLength <= TREE_MAX_PAYLOAD, 'a payload has at most 300 bytes');
     const path = this.#path;
     path.descend(root, owner, key);
-    assert(!path.exact, 'a key that is inserted is new');
+    if (path.exact) this.#disagrees(owner, key, 'to be added', 'one');
     const position = path.indexOf(0) + 1;
     if (path.depth === 0) {
-      if (this.#makeRoom(path.leafArea, ROOT_AREA_SIZE, payloadLength, 0, 0, owner)) {
+      if (this.#makeRoom(path.leafArea, this.rootAreaSize, payloadLength, 0, 0, owner)) {
         return insertItem(this.blocks.view, this.blocks.bytes, path.leafArea, position, key, payloadLength);
       }
       this.#moveRootIntoLeaf(root, owner);
@@ -140,7 +148,7 @@ export class Tree {
   remove(root: number, owner: number, key: number): void {
     const path = this.#path;
     path.descend(root, owner, key);
-    assert(path.exact, 'an item to be removed exists');
+    if (!path.exact) this.#disagrees(owner, key, 'to be removed', 'none');
     path.checkItem();
     if (path.depth > 0) path.edit(0);
     takeOutItem(this.blocks, path.leafArea, path.leafSize, path.indexOf(0), path.blockOf(0), owner);
@@ -212,12 +220,12 @@ export class Tree {
   /** Depth 0 → 1: the items of the tree root go into a leaf. */
   #moveRootIntoLeaf(root: number, owner: number): void {
     const path = this.#path;
-    checkItems(this.blocks.view, path.leafArea, ROOT_AREA_SIZE, 0, owner);
+    checkItems(this.blocks.view, path.leafArea, this.rootAreaSize, 0, owner);
     const block = this.allocator.allocateNode(asBlockNo(0));
     const leaf = this.#newNode(root, owner, 0, block);
     const { view, bytes } = this.blocks;
     appendItems(view, bytes, path.leafArea, 0, leaf, NODE_AREA_SIZE);
-    bytes.fill(0, root + TREE_ROOT_AREA, root + TREE_ROOT_SIZE);
+    bytes.fill(0, root + TREE_ROOT_AREA, root + TREE_ROOT_AREA + this.rootAreaSize);
     this.#setRoot(root, 1, block);
     path.depth = 1;
     path.setNode(0, block, leaf - TREE_NODE_AREA);
@@ -226,7 +234,8 @@ export class Tree {
   /** Depth n → n + 1: puts a node above the old root node and the one that was split off from it. */
   #growRoot(root: number, owner: number, splitKey: number, splitBlock: number): void {
     const depth = this.#path.depth;
-    assert(depth < TREE_MAX_DEPTH, 'a tree has at most 12 levels');
+    // Nodes that this engine splits are full: a tree of so many levels would have more items than there are keys.
+    if (depth >= TREE_MAX_DEPTH) damaged(0, owner, `a depth of less than ${String(TREE_MAX_DEPTH)}`, String(depth));
     const oldRoot = this.#path.blockOf(depth - 1);
     const block = this.allocator.allocateNode(oldRoot);
     const area = this.#newNode(root, owner, depth, block);
@@ -234,6 +243,11 @@ export class Tree {
     setU64(view, insertItem(view, bytes, area, 0, 0, CHILD_SIZE), oldRoot);
     setU64(view, insertItem(view, bytes, area, 1, splitKey, CHILD_SIZE), splitBlock);
     this.#setRoot(root, depth + 1, block);
+  }
+
+  /** The caller knows of an item from other structures of the volume, which contradict this one. */
+  #disagrees(owner: number, key: number, what: string, found: string): never {
+    return damaged(this.#path.blockOf(0), owner, `${found === 'none' ? 'an' : 'no'} item ${String(key)} ${what}`, found);
   }
 
   #setRoot(root: number, depth: number, block: number): void {

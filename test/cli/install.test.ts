@@ -19,8 +19,8 @@ t.test('an installed tree works by itself', (t) => {
   t.equal(script('install-tree', directory, '/usr').exitCode, 0);
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
   t.equal(run(join(directory, 'usr/bin/nvmfs'), ['version'], { cwd: '/' }).stdout, `nvmfs ${version}\n`);
-  for (const name of ['mkfs.nvmfs', 'fsck.nvmfs', 'mount.nvmfs']) {
-    const finished = run(join(directory, 'usr/sbin', name), ['--version'], { cwd: '/' });
+  for (const [name, path] of [['mkfs.nvmfs'], ['fsck.nvmfs'], ['mount.nvmfs'], ['mount.nvmfs', 'mount.fuse.nvmfs']] as const) {
+    const finished = run(join(directory, 'usr/sbin', path ?? name), ['--version'], { cwd: '/' });
     t.equal(finished.stdout, `${name} ${version}\n`, finished.stderr);
   }
   const image = join(directory, 'image');

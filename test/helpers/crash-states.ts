@@ -1,6 +1,7 @@
 /**
  * What a crash may leave: the states of a recorded medium at one moment, and what a volume in such a state shows.
  */
+import { createHash } from 'node:crypto';
 import { ManualClock } from '../../src/base/clock.js';
 import type { Random } from '../../src/base/random.js';
 import { asIno, type Ino } from '../../src/base/units.js';
@@ -78,6 +79,10 @@ function describe(volume: MemoryVolume, ino: Ino, path: string, view: VolumeView
     line += ` -> ${target.toString('latin1', 0, volume.fs.readlink(ino, target, 0))}`;
   }
   view.names += `${line}\n`;
+  for (const name of volume.listXattr(ino)) {
+    const value = Buffer.from(volume.getXattr(ino, name)).toString('hex');
+    view.names += `${path} [${name}] ${value.length <= 100 ? value : createHash('sha1').update(value).digest('hex')}\n`;
+  }
   view.times += `${path} ${String(attributes.mtimeSeconds)}.${String(attributes.mtimeNanoseconds)} ${String(attributes.ctimeSeconds)}.${String(attributes.ctimeNanoseconds)}\n`;
   if (type === FileType.regular) view.files.set(path, volume.read(ino, 0, size));
   if (type !== FileType.directory) return;

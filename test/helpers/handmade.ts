@@ -22,6 +22,7 @@ import {
   Magic,
   SLOT_SIZE,
   STATE_BLOCK,
+  TREE_MAX_PAYLOAD,
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
   TREE_ROOT_SIZE,
@@ -30,6 +31,11 @@ import {
   TreeNode,
   TreeRoot,
   VolumeState,
+  XATTR_ROOT_SIZE,
+  XATTR_VALUE_BLOCK_BYTES,
+  XattrBlock,
+  XattrItem,
+  XattrValue,
 } from '../../src/format/layout.js';
 import { setU64 } from '../../src/format/numbers.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
@@ -54,7 +60,15 @@ export interface InodeSpec {
   parent?: number;
   flags?: number;
   orphanNext?: number;
+  xattrBlock?: number;
   body?: Uint8Array;
+}
+
+export interface BuiltXattrs {
+  /** The xattr block. */
+  block: number;
+  /** Blocks of values, in the order of their attributes. */
+  valueBlocks: number[];
 }
 
 export interface BuiltTree {
@@ -184,6 +198,52 @@ export class HandmadeVolume {
     payload[Dentry.type] = type;
     payload.set(bytes, Dentry.name);
     return { key: hashOfName(this.hashSeed, bytes, 0, bytes.length) * 1024 + collision, payload };
+  }
+
+  /** Builds the extended attributes of an inode: values that fit go into the items, others into blocks. */
+  xattrs(owner: number, attributes: Record<string, Uint8Array>): BuiltXattrs {
+    const block = this.allocate(1);
+    const valueBlocks: number[] = [];
+    let listBytes = 0;
+    const items = Object.entries(attributes).map(([text, value]): Item => {
+      const name = Buffer.from(text, 'latin1');
+      const key = hashOfName(this.hashSeed, name, 0, name.length) * 1024;
+      const inline = XattrItem.name + name.length + value.length <= TREE_MAX_PAYLOAD;
+      const own = inline ? [] : this.value(owner, key, value);
+      const payload = new Uint8Array(XattrItem.name + name.length + (inline ? value.length : 0));
+      setU64(viewOf(payload), XattrItem.valueBlock, own[0] ?? 0);
+      viewOf(payload).setUint32(XattrItem.valueLength, value.length, true);
+      payload[XattrItem.nameLength] = name.length;
+      payload.set(name, XattrItem.name);
+      if (inline) payload.set(value, XattrItem.name + name.length);
+      listBytes += name.length + 1;
+      valueBlocks.push(...own);
+      return { key, payload };
+    });
+    items.sort((a, b) => a.key - b.key);
+    const bytes = this.headed(Magic.xattr, block, owner);
+    viewOf(bytes).setUint32(XattrBlock.count, items.length, true);
+    viewOf(bytes).setUint32(XattrBlock.listBytes, listBytes, true);
+    fillArea(bytes, XattrBlock.root + TREE_ROOT_AREA, XATTR_ROOT_SIZE - TREE_ROOT_AREA, items);
+    this.write(block, bytes, true);
+    return { block, valueBlocks };
+  }
+
+  private value(owner: number, key: number, value: Uint8Array): number[] {
+    const blocks: number[] = [];
+    for (let at = 0; at < value.length; at += XATTR_VALUE_BLOCK_BYTES) blocks.push(this.allocate(1));
+    blocks.forEach((block, index) => {
+      const part = value.subarray(index * XATTR_VALUE_BLOCK_BYTES, (index + 1) * XATTR_VALUE_BLOCK_BYTES);
+      const bytes = this.headed(Magic.xattrValue, block, owner);
+      const view = viewOf(bytes);
+      setU64(view, XattrValue.next, blocks[index + 1] ?? 0);
+      setU64(view, XattrValue.key, key);
+      view.setUint32(XattrValue.index, index, true);
+      view.setUint32(XattrValue.length, part.length, true);
+      bytes.set(part, XattrValue.data);
+      this.write(block, bytes, true);
+    });
+    return blocks;
   }
 
   /** Builds a tree; with more than `perNode` items (or children) in nodes of so many. */
@@ -330,6 +390,7 @@ export class HandmadeVolume {
         setU64(view, Inode.blocks, spec.blocks ?? 0);
         setU64(view, Inode.parent, spec.parent ?? 0);
         setU64(view, Inode.orphanNext, spec.orphanNext ?? 0);
+        setU64(view, Inode.xattrBlock, spec.xattrBlock ?? 0);
         view.setUint32(Inode.mtimeNanoseconds, 999_999_999, true);
         record.set(spec.body ?? emptyRoot(), Inode.body);
       }

@@ -6,6 +6,7 @@ import { ManualClock } from '../../src/base/clock.js';
 import { FsError } from '../../src/base/errno.js';
 import type { Random } from '../../src/base/random.js';
 import { asByteAddr, asIno, type Ino } from '../../src/base/units.js';
+import type { HashFunction } from '../../src/dir/directory.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
 import { Attributes, Caller, Name, Ranges, SeekWhence, Statistics } from '../../src/fs/types.js';
 import { openVolume } from '../../src/fs/volume.js';
@@ -41,6 +42,10 @@ export interface MemoryVolumeOptions {
   hashSeed?: number;
   /** Limit of the engine's cache of metadata, in bytes. */
   cacheBytes?: number;
+  /** Bits of `readOnlyCompat` that the volume is made with; default: all that there are. */
+  readOnlyFeatures?: number;
+  /** Hash of names. */
+  hash?: HashFunction;
   /** Puts something between the tests and the engine. */
   wrap?: (fs: FileSystemOperations) => FileSystemOperations;
 }
@@ -57,7 +62,7 @@ export class MemoryVolume {
 
   constructor(private readonly options: MemoryVolumeOptions) {
     this.pmem = new SimulatedPmem(options.sizeBytes);
-    makeVolume(this.pmem, { label: 'model', uuid: Buffer.from('0123456789abcdef'), journalId: 12_345, hashSeed: options.hashSeed ?? 1, madeSeconds: this.clock.seconds, madeNanoseconds: 0 });
+    makeVolume(this.pmem, { label: 'model', uuid: Buffer.from('0123456789abcdef'), journalId: 12_345, hashSeed: options.hashSeed ?? 1, madeSeconds: this.clock.seconds, madeNanoseconds: 0, ...(options.readOnlyFeatures === undefined ? {} : { readOnlyFeatures: options.readOnlyFeatures }) });
     this.pmem.fence();
     if (options.record === true) this.pmem.startRecording();
     this.fs = this.open();
@@ -69,6 +74,7 @@ export class MemoryVolume {
       clock: this.clock,
       log: (message) => this.log.push(message),
       cacheBytes,
+      ...(this.options.hash === undefined ? {} : { hash: this.options.hash }),
     });
     return this.options.wrap?.(fs) ?? fs;
   }
@@ -119,9 +125,10 @@ export class MemoryVolume {
     return this.withName(name, (given) => this.fs.lookup(parent, given));
   }
 
-  owner(uid: number, gid: number): Caller {
+  owner(uid: number, gid: number, umask = 0): Caller {
     this.caller.uid = uid;
     this.caller.gid = gid;
+    this.caller.umask = umask;
     return this.caller;
   }
 
@@ -158,6 +165,36 @@ export class MemoryVolume {
       done += described;
     }
     return bytes.subarray(0, done);
+  }
+
+  setXattr(ino: Ino, name: string, value: Uint8Array, flags = 0): void {
+    const buffer = Buffer.alloc(value.length + 3);
+    buffer.set(value, 3);
+    this.withName(name, (given) => {
+      this.fs.setXattr(ino, given, buffer, 3, value.length, flags);
+    });
+    buffer.fill(0xdd);
+  }
+
+  getXattr(ino: Ino, name: string): Uint8Array {
+    const size = this.withName(name, (given) => this.fs.getXattr(ino, given, new Uint8Array(0), 0, 0));
+    const value = new Uint8Array(size + 2);
+    // A size of 0 asks for the length only.
+    const length = this.withName(name, (given) => this.fs.getXattr(ino, given, value, 1, Math.max(1, size)));
+    return value.subarray(1, 1 + length);
+  }
+
+  /** Names of all attributes, one character per byte, sorted. */
+  listXattr(ino: Ino): string[] {
+    const list = Buffer.alloc(this.fs.listXattr(ino, new Uint8Array(0), 0, 0) + 1);
+    const length = this.fs.listXattr(ino, list, 0, list.length);
+    return list.toString('latin1', 0, length).split('\0').slice(0, -1).sort();
+  }
+
+  removeXattr(ino: Ino, name: string): void {
+    this.withName(name, (given) => {
+      this.fs.removeXattr(ino, given);
+    });
   }
 
   /** lseek(2); −1 for ENXIO. */

@@ -11,7 +11,8 @@ import {
   TreeKind,
   TreeRoot,
 } from '../../src/format/layout.js';
-import { extentItem, HandmadeVolume, type Item, viewOf } from './handmade.js';
+import { acl, MINIMAL_ACL } from './acl.js';
+import { type BuiltXattrs, extentItem, HandmadeVolume, type Item, viewOf } from './handmade.js';
 
 /** Numbers of the inodes of `sampleVolume`, by what they are. */
 export const Sample = {
@@ -41,6 +42,9 @@ export interface SampleVolume {
   directoryLeaf: number;
   extentLeaf: number;
   longLinkBlock: number;
+  /** Extended attributes of linkedFile (one in its item, one in two blocks, an ACL) and of innerDirectory (a default ACL). */
+  xattrs: BuiltXattrs;
+  directoryXattrs: BuiltXattrs;
 }
 
 const SAMPLE_BLOCKS = 1536 + 2 * GROUP_BLOCKS + 1000;
@@ -71,7 +75,12 @@ export function sampleVolume(initialisedGroups = 2): SampleVolume {
   const treeBuilt = volume.tree(TreeKind.extents, Sample.treeFile, extents, 100, 4);
   volume.setInode(Sample.treeFile, { mode: regular, size: 499 * 4096, blocks: 250 + treeBuilt.nodes, body: treeBuilt.root });
 
-  volume.setInode(Sample.linkedFile, { mode: regular, nlink: 2, size: 0 });
+  const xattrs = volume.xattrs(Sample.linkedFile, {
+    'user.short': Buffer.from('inline'),
+    'user.long': new Uint8Array(5000).fill(7),
+    'system.posix_acl_access': acl(['userObject', 0, 6], ['user', 9, 7], ['groupObject', 0, 0], ['mask', 0, 4], ['other', 0, 4]),
+  });
+  volume.setInode(Sample.linkedFile, { mode: regular, nlink: 2, size: 0, blocks: 3, xattrBlock: xattrs.block });
   const target = new Uint8Array(128);
   target.set(Buffer.from('a/target'));
   volume.setInode(Sample.shortLink, { mode: symlink, size: 8, body: target });
@@ -91,7 +100,8 @@ export function sampleVolume(initialisedGroups = 2): SampleVolume {
   const big = volume.tree(TreeKind.directory, Sample.bigDirectory, names, 30, 3);
   volume.setInode(Sample.manyLinksFile, { mode: regular, nlink: 500 });
   volume.setInode(Sample.bigDirectory, { mode: directory, nlink: 2, size: 500, blocks: big.nodes, parent: Sample.directory, body: big.root });
-  volume.setInode(Sample.innerDirectory, { mode: directory, nlink: 2, parent: Sample.directory });
+  const directoryXattrs = volume.xattrs(Sample.innerDirectory, { 'system.posix_acl_default': acl(...MINIMAL_ACL) });
+  volume.setInode(Sample.innerDirectory, { mode: directory, nlink: 2, blocks: 1, parent: Sample.directory, xattrBlock: directoryXattrs.block });
   const inner = volume.tree(TreeKind.directory, Sample.directory, [volume.dentry('big', Sample.bigDirectory, 4), volume.dentry('in', Sample.innerDirectory, 4)], 30, 3);
   volume.setInode(Sample.directory, { mode: directory, nlink: 4, size: 2, parent: Sample.root, body: inner.root });
 
@@ -120,7 +130,7 @@ export function sampleVolume(initialisedGroups = 2): SampleVolume {
   const directoryRoot = viewOf(big.root).getUint32(TreeRoot.root, true);
   const leaf = firstChild(volume.read(directoryRoot));
   const extentLeaf = firstChild(volume.read(viewOf(treeBuilt.root).getUint32(TreeRoot.root, true)));
-  return { volume, directoryRoot, directoryLeaf: leaf, extentLeaf, longLinkBlock };
+  return { volume, directoryRoot, directoryLeaf: leaf, extentLeaf, longLinkBlock, xattrs, directoryXattrs };
 }
 
 function firstChild(node: Uint8Array): number {

@@ -60,6 +60,16 @@ export class Comparison {
     }
   }
 
+  /** Names and values of all extended attributes. */
+  xattrs(inode: ModelInode): void {
+    const ino = this.inoOf(inode);
+    const expected = inode.xattrs.all;
+    expectEqual(this.volume.listXattr(ino).join(' '), [...expected.keys()].sort().join(' '), `extended attributes of ${describe(inode)}`);
+    for (const [name, value] of expected) {
+      if (Buffer.compare(this.volume.getXattr(ino, name), value) !== 0) mismatch(`value of ${name} of ${describe(inode)}: not the ${String(value.length)} bytes that were set`);
+    }
+  }
+
   private time(inode: ModelInode, name: TimeName, found: Moment, afterCrash: boolean): void {
     if (sameMoment(found, inode[name])) return;
     if (afterCrash && inode.earlier[name].some((moment) => sameMoment(moment, found))) {
@@ -154,6 +164,7 @@ export class Comparison {
   /** Everything there is to know about an inode. */
   whole(inode: ModelInode, random: Random, afterCrash = false): void {
     this.attributes(inode, afterCrash);
+    this.xattrs(inode);
     if (inode.isDirectory) this.directory(inode, random.pick([1, 7, 1000]), random);
     else if (inode.isRegular) this.contents(inode, random);
     else if (inode.isLink) this.link(inode);

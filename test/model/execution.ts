@@ -44,6 +44,8 @@ export class Execution {
 
   /** Removes everything and checks that the volume is as it was when fresh. */
   finish(): void {
+    // The last operation may have been a wait.
+    this.model.now = this.now();
     this.compareAll();
     for (const inode of [...this.model.inodes.values()]) {
       if (inode.holds === 0) continue;
@@ -54,6 +56,10 @@ export class Execution {
       });
     }
     this.empty(this.model.root);
+    for (const name of this.model.root.xattrs.all.keys()) {
+      this.volume.removeXattr(this.inoOf(this.model.root), name);
+      this.model.removeXattr(this.model.root, name)();
+    }
     this.volume.settle();
     expectEqual(this.space(), this.fresh, 'space after everything was removed, against that of the fresh volume');
     this.compareAll();
@@ -152,7 +158,7 @@ export class Execution {
     const found = this.attempt(engine);
     if (found.errno === Errno.ENOSPC && expected.errno === 0) {
       if (blocks < 0) mismatch('ENOSPC for an operation that needs no space');
-      if (blocks + OVERHEAD_BLOCKS + blocks / DATA_BLOCKS_PER_NODE <= available) mismatch(`ENOSPC with ${String(available)} blocks available, needing about ${String(blocks)}`);
+      if (mostBlocks(blocks) <= available) mismatch(`ENOSPC with ${String(available)} blocks available, needing about ${String(blocks)}`);
       this.compareTouched(touched);
       return 'no space';
     }
@@ -169,6 +175,11 @@ export class Execution {
     afterwards?.(result, found.value as R);
     this.compareTouched(touched);
     return 'done';
+  }
+
+  /** Whether an operation that needs so many blocks of data can't fail for lack of space. */
+  protected hasSpaceFor(blocks: number): boolean {
+    return mostBlocks(blocks) <= this.volume.statistics().availableBlocks;
   }
 
   protected compareTouched(touched: readonly ModelInode[]): void {
@@ -219,6 +230,11 @@ export class Execution {
       mismatch(`the verifier found: ${report.findings.map((finding) => finding.message).join('; ')}`);
     }
   }
+}
+
+/** Blocks that an operation may need in all; `blocks`: of data. */
+function mostBlocks(blocks: number): number {
+  return blocks + OVERHEAD_BLOCKS + blocks / DATA_BLOCKS_PER_NODE;
 }
 
 function resultName(errno: number): string {

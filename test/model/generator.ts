@@ -1,8 +1,10 @@
 import type { Random } from '../../src/base/random.js';
-import { Change, SeekWhence } from '../../src/fs/types.js';
+import { Change, SeekWhence, XattrFlag } from '../../src/fs/types.js';
+import type { AclEntry } from '../helpers/acl.js';
 import { FileType, type ModelInode } from './inode.js';
 import type { Model } from './model.js';
 import type { Operation, OperationBody } from './operation.js';
+import { ACCESS, CAPABILITY, DEFAULT } from './xattrs.js';
 
 const BLOCK = 4096;
 const KIB = 1024;
@@ -43,6 +45,8 @@ const everyKind: Record<OperationBody['kind'], number> = {
   allocate: 40,
   seek: 30,
   copy: 25,
+  setXattr: 70,
+  removeXattr: 25,
   sync: 10,
   list: 5,
   openDirectory: 4,
@@ -110,11 +114,11 @@ export class Generator {
       case 'lookup':
         return { kind, ...this.place(0.6) };
       case 'make':
-        return { kind, ...this.place(0.05), mode: this.mode(), ...this.owner(), major: random.below(4096), minor: random.below(2 ** 20) };
+        return { kind, ...this.place(0.05), mode: this.mode(), ...this.owner(), umask: this.umask(), major: random.below(4096), minor: random.below(2 ** 20) };
       case 'symlink':
         return { kind, ...this.place(0.05), target: this.target(), ...this.owner() };
       case 'temporary':
-        return { kind, parent: this.directory().id, mode: FileType.regular | random.below(0o10000), ...this.owner() };
+        return { kind, parent: this.directory().id, mode: FileType.regular | random.below(0o10000), ...this.owner(), umask: this.umask() };
       case 'link':
         return { kind, inode: random.chance(0.95) ? this.otherThanDirectory().id : this.directory().id, ...this.place(0.05) };
       case 'unlink':
@@ -135,6 +139,13 @@ export class Generator {
       }
       case 'setAttributes':
         return this.setAttributes();
+      case 'setXattr':
+        return this.setXattr();
+      case 'removeXattr': {
+        const inode = this.inode(random.chance(0.9) ? (candidate) => candidate.xattrs.all.size > 0 : undefined);
+        const names = [...inode.xattrs.all.keys()];
+        return { kind, inode: inode.id, name: names.length > 0 && random.chance(0.9) ? random.pick(names) : this.xattrName() };
+      }
       case 'list':
         return { kind, inode: this.directory().id, chunk: random.pick([1, 2, 10, 1000]) };
       case 'openDirectory':
@@ -225,6 +236,44 @@ export class Generator {
       mtime: moment(),
       ctime: moment(),
     };
+  }
+
+  private setXattr(): OperationBody {
+    const { random } = this;
+    const isAcl = random.chance(0.25);
+    const inode = this.inode(random.chance(0.5) ? (candidate) => candidate.isDirectory || candidate.isRegular : undefined);
+    const flags = random.pick([0, 0, 0, 0, XattrFlag.create, XattrFlag.replace]) | (random.chance(0.2) ? XattrFlag.killSetGroupId : 0);
+    const common = { kind: 'setXattr', inode: inode.id, flags, fill: random.nextU32() } as const;
+    if (isAcl) {
+      const name = inode.isDirectory && random.chance(0.7) ? DEFAULT : random.pick([ACCESS, ACCESS, ACCESS, DEFAULT]);
+      return { ...common, name, entries: this.aclEntries(), length: 0 };
+    }
+    const length = random.chance(0.05) ? random.pick([65_535, 65_536, 65_537, 20_000]) : random.pick([0, 1, 20, 200, 260, 280, 300, 4000, 4033, random.below(1000), random.below(9000)]);
+    return { ...common, name: this.xattrName(), length };
+  }
+
+  private xattrName(): string {
+    const { random } = this;
+    if (random.chance(0.85)) return `${random.pick(['user', 'user', 'user', 'trusted', 'security'])}.${random.chance(0.5) ? String(random.below(8)) : 'n'.repeat(random.below(200))}${String(random.below(3))}`;
+    return random.pick([CAPABILITY, CAPABILITY, CAPABILITY, ACCESS, DEFAULT, 'user.', 'other.a', 'system.a', 'user', `user.${'x'.repeat(250)}`, `user.${'x'.repeat(251)}`, 'trusted.\xff\xfe', 'user..']);
+  }
+
+  /** Valid mostly, short mostly. */
+  private aclEntries(): AclEntry[] {
+    const { random } = this;
+    const rwx = (): number => random.below(8);
+    if (random.chance(0.05)) return [];
+    const named = random.chance(0.3) ? 0 : random.pick([1, 1, 2, 3, 30, 200]);
+    const users = Array.from({ length: random.below(named + 1) }, (_, id): AclEntry => ['user', id, rwx()]);
+    const groups = Array.from({ length: named - users.length }, (_, id): AclEntry => ['group', id, rwx()]);
+    const mask: AclEntry[] = named > 0 || random.chance(0.2) ? [['mask', 0, rwx()]] : [];
+    const entries: AclEntry[] = [['userObject', 0, rwx()], ...users, ['groupObject', 0, rwx()], ...groups, ...mask, ['other', 0, rwx()]];
+    if (random.chance(0.05)) entries.splice(random.below(entries.length), 1);
+    return entries;
+  }
+
+  private umask(): number {
+    return this.random.pick([0, 0o022, 0o077, 0o027]);
   }
 
   /** An inode for which `fits` holds, if one is found quickly. */

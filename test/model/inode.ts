@@ -1,4 +1,5 @@
 import { Contents } from './contents.js';
+import { ModelXattrs } from './xattrs.js';
 
 export const FileType = {
   fifo: 0o010000,
@@ -39,6 +40,7 @@ export class ModelInode {
   readonly entries = new Map<string, ModelInode>();
   parent: ModelInode | undefined;
   readonly contents = new Contents();
+  readonly xattrs = new ModelXattrs();
   /** Symbolic link: its target as a latin1 string. */
   target = '';
   /** Made without a name, and still without. */

@@ -1,6 +1,7 @@
 import { FsError, type ErrnoName } from '../../src/base/errno.js';
 import { AllocateMode, Change, RenameFlag } from '../../src/fs/types.js';
 import { FileType, ModelInode, type Moment } from './inode.js';
+import type { XattrValue } from './xattrs.js';
 
 const NAME_MAX = 255;
 const TARGET_MAX = 4095;
@@ -53,17 +54,17 @@ export class Model {
   }
 
   lookup(parent: ModelInode, name: string): ModelInode | undefined {
-    this.checkDirectory(parent);
     check(name.length <= NAME_MAX, 'ENAMETOOLONG');
     if (name === '.') return parent;
+    this.checkDirectory(parent);
     if (name === '..') return parent.parent;
     return parent.entries.get(name);
   }
 
-  make(id: number, parent: ModelInode, name: string, mode: number, uid: number, gid: number, rdev: [number, number]): Commit<ModelInode> {
+  make(id: number, parent: ModelInode, name: string, mode: number, uid: number, gid: number, umask: number, rdev: [number, number]): Commit<ModelInode> {
     this.checkNewName(parent, name);
     return () => {
-      const inode = this.newInode(id, parent, mode, uid, gid);
+      const inode = this.newInode(id, parent, mode, uid, gid, umask);
       if (inode.type === FileType.character || inode.type === FileType.block) [inode.rdevMajor, inode.rdevMinor] = rdev;
       if (inode.isDirectory) {
         inode.nlink = 2;
@@ -80,7 +81,7 @@ export class Model {
     check(target.length <= TARGET_MAX, 'ENAMETOOLONG');
     this.checkNewName(parent, name);
     return () => {
-      const inode = this.newInode(id, parent, FileType.link | 0o777, uid, gid);
+      const inode = this.newInode(id, parent, FileType.link | 0o777, uid, gid, 0);
       inode.target = target;
       this.enter(parent, name, inode);
       return inode;
@@ -88,11 +89,11 @@ export class Model {
   }
 
   /** With one hold, that of its creator. */
-  makeTemporary(id: number, parent: ModelInode, mode: number, uid: number, gid: number): Commit<ModelInode> {
+  makeTemporary(id: number, parent: ModelInode, mode: number, uid: number, gid: number, umask: number): Commit<ModelInode> {
     this.checkDirectory(parent);
     check(parent.nlink > 0, 'ENOENT');
     return () => {
-      const inode = this.newInode(id, parent, mode, uid, gid);
+      const inode = this.newInode(id, parent, mode, uid, gid, umask);
       inode.nlink = 0;
       inode.holds = 1;
       inode.temporary = true;
@@ -182,7 +183,11 @@ export class Model {
       check(change.size <= SIZE_MAX, 'EFBIG');
     }
     return () => {
-      if (has(Change.mode)) inode.mode = inode.type | (change.mode & PERMISSIONS);
+      if (has(Change.mode)) {
+        inode.mode = inode.type | (change.mode & PERMISSIONS);
+        inode.xattrs.modeChanged(inode.mode);
+      }
+      if (has(Change.size | Change.uid | Change.gid | Change.killPrivileges) && !inode.isDirectory) inode.xattrs.dropCapability();
       if (has(Change.uid)) inode.uid = change.uid;
       if (has(Change.gid)) inode.gid = change.gid;
       if (has(Change.killPrivileges) && !inode.isDirectory) {
@@ -208,12 +213,14 @@ export class Model {
     return inode.contents.read(offset, length);
   }
 
-  write(inode: ModelInode, offset: number, bytes: Uint8Array): Commit {
+  write(inode: ModelInode, offset: number, given: Uint8Array): Commit {
     this.checkRegular(inode);
-    if (bytes.length > 0) check(offset + bytes.length <= SIZE_MAX, 'EFBIG');
+    if (given.length > 0) check(offset < SIZE_MAX, 'EFBIG');
+    const bytes = given.subarray(0, SIZE_MAX - offset);
     return () => {
       if (bytes.length === 0) return;
       const grows = offset + bytes.length > inode.contents.size;
+      this.dropCapability(inode);
       inode.contents.write(offset, bytes);
       if (grows) inode.touch(this.now, 'mtime', 'ctime');
       else inode.touchLazily(this.now, 'mtime', 'ctime');
@@ -231,6 +238,7 @@ export class Model {
     check(inode.isRegular, 'ENODEV');
     check(offset + length <= SIZE_MAX, 'EFBIG');
     return () => {
+      this.dropCapability(inode);
       if (punch || zero) inode.contents.clear(offset, offset + length);
       if (!keepSize && offset + length > inode.contents.size) inode.contents.resize(offset + length);
       inode.touch(this.now, 'mtime', 'ctime');
@@ -244,9 +252,10 @@ export class Model {
     const most = this.copyLength(source, sourceOffset, length);
     const overlap = source === target && sourceOffset < targetOffset + length && targetOffset < sourceOffset + length;
     check(!overlap, 'EINVAL');
-    check(targetOffset + most <= SIZE_MAX, 'EFBIG');
+    check(most === 0 || targetOffset < SIZE_MAX, 'EFBIG');
     return (copied) => {
       if (copied === 0) return;
+      this.dropCapability(target);
       const bytes = source.contents.read(sourceOffset, copied);
       const holes = new Set<number>();
       for (let at = 0; at < copied; at++) {
@@ -265,6 +274,24 @@ export class Model {
     return Math.max(0, Math.min(length, source.contents.size - sourceOffset));
   }
 
+  setXattr(inode: ModelInode, name: string, value: XattrValue, flags: number): Commit {
+    const changes = inode.xattrs.checkSet(inode, name, value, flags);
+    return () => {
+      if (!changes) return;
+      inode.xattrs.set(inode, name, value, flags);
+      inode.touch(this.now, 'ctime');
+    };
+  }
+
+  removeXattr(inode: ModelInode, name: string): Commit {
+    const changes = inode.xattrs.checkRemove(inode, name);
+    return () => {
+      if (!changes) return;
+      inode.xattrs.remove(name);
+      inode.touch(this.now, 'ctime');
+    };
+  }
+
   hold(inode: ModelInode): void {
     inode.holds += 1;
   }
@@ -280,6 +307,13 @@ export class Model {
       inode.holds = 0;
       this.forget(inode);
     }
+  }
+
+  /** Capabilities go before the contents change, and that is certain to be on the medium. */
+  private dropCapability(inode: ModelInode): void {
+    if (!inode.xattrs.hasCapability) return;
+    inode.xattrs.dropCapability();
+    inode.touch(this.now, 'ctime');
   }
 
   private checkDirectory(inode: ModelInode): void {
@@ -302,8 +336,9 @@ export class Model {
     return this.lookup(parent, name) ?? fail('ENOENT');
   }
 
-  private newInode(id: number, parent: ModelInode, mode: number, uid: number, gid: number): ModelInode {
+  private newInode(id: number, parent: ModelInode, mode: number, uid: number, gid: number, umask: number): ModelInode {
     const inode = new ModelInode(id, mode, uid, gid, this.now);
+    if (!inode.isLink) inode.mode = inode.xattrs.inherit(parent.xattrs, mode, umask);
     if ((parent.mode & SET_GROUP_ID) !== 0) {
       inode.gid = parent.gid;
       if (inode.isDirectory) inode.mode |= SET_GROUP_ID;

@@ -2,6 +2,8 @@
  * Operations as plain data. They name inodes by the operation that made them (0: the root directory), so that any
  * subsequence of a sequence means something: what refers to an inode that is not there is skipped.
  */
+import type { AclEntry } from '../helpers/acl.js';
+
 export type Reference = number;
 
 interface Named {
@@ -15,12 +17,16 @@ interface Owner {
   gid: number;
 }
 
+interface Masked {
+  umask: number;
+}
+
 /** What differs from kind to kind. */
 export type OperationBody =
   | ({ kind: 'lookup' } & Named)
-  | ({ kind: 'make'; mode: number; major: number; minor: number } & Named & Owner)
+  | ({ kind: 'make'; mode: number; major: number; minor: number } & Named & Owner & Masked)
   | ({ kind: 'symlink'; target: string } & Named & Owner)
-  | ({ kind: 'temporary'; parent: Reference; mode: number } & Owner)
+  | ({ kind: 'temporary'; parent: Reference; mode: number } & Owner & Masked)
   | ({ kind: 'link'; inode: Reference } & Named)
   | ({ kind: 'unlink' } & Named)
   | ({ kind: 'rmdir' } & Named)
@@ -45,6 +51,9 @@ export type OperationBody =
   | { kind: 'allocate'; inode: Reference; mode: number; offset: number; length: number }
   | { kind: 'seek'; inode: Reference; offset: number; whence: number }
   | { kind: 'copy'; inode: Reference; sourceOffset: number; target: Reference; targetOffset: number; length: number }
+  /** The value: `entries` of an ACL, or `length` bytes that follow from `fill`. */
+  | { kind: 'setXattr'; inode: Reference; name: string; flags: number; entries?: readonly AclEntry[]; length: number; fill: number }
+  | { kind: 'removeXattr'; inode: Reference; name: string }
   | { kind: 'sync'; inode: Reference }
   /** Reads a whole directory, `chunk` entries per call. */
   | { kind: 'list'; inode: Reference; chunk: number }

@@ -6,6 +6,7 @@ import { Execution, type Outcome } from './execution.js';
 import type { ModelInode } from './inode.js';
 import type { Operation } from './operation.js';
 import { DirectoryStream } from './streams.js';
+import { bytesOf, CAPABILITY, type XattrValue } from './xattrs.js';
 
 const TICK_NANOSECONDS = 1_000_003;
 
@@ -63,6 +64,9 @@ export class Runner extends Execution {
         return this.changeData(operation);
       case 'copy':
         return this.copy(operation);
+      case 'setXattr':
+      case 'removeXattr':
+        return this.changeXattr(operation);
       case 'hold':
       case 'release':
       case 'sync':
@@ -96,16 +100,18 @@ export class Runner extends Execution {
     const { id, uid, gid } = operation;
     const { fs } = this.volume;
     const ino = this.inoOf(parent);
-    const caller = this.volume.owner(uid, gid);
+    const umask = operation.kind === 'symlink' ? 0 : operation.umask;
+    const caller = this.volume.owner(uid, gid, umask);
     const made = (inode: ModelInode, found: Ino): void => {
       this.bind(inode, found);
+      this.comparison.xattrs(inode);
       if (operation.kind === 'temporary') fs.hold(found);
       else this.noteName(parent, operation.name);
       this.comparison.attributes(inode);
     };
     if (operation.kind === 'temporary') {
       const { mode } = operation;
-      return this.both(() => this.model.makeTemporary(id, parent, mode, uid, gid), () => fs.makeTemporary(ino, mode, caller), 0, [parent], made);
+      return this.both(() => this.model.makeTemporary(id, parent, mode, uid, gid, umask), () => fs.makeTemporary(ino, mode, caller), 0, [parent], made);
     }
     const { name } = operation;
     if (operation.kind === 'symlink') {
@@ -120,7 +126,7 @@ export class Runner extends Execution {
     }
     const { mode, major, minor } = operation;
     return this.both(
-      () => this.model.make(id, parent, name, mode, uid, gid, [major, minor]),
+      () => this.model.make(id, parent, name, mode, uid, gid, umask, [major, minor]),
       () => this.volume.withName(name, (n) => fs.makeNode(ino, n, mode, caller, major, minor)),
       0,
       [parent],
@@ -205,6 +211,38 @@ export class Runner extends Execution {
     );
   }
 
+  private changeXattr(operation: OperationOf<'setXattr' | 'removeXattr'>): Outcome {
+    const inode = this.get(operation.inode);
+    if (inode === undefined) return 'skipped';
+    const ino = this.inoOf(inode);
+    const { name } = operation;
+    const compare = (): void => { this.comparison.xattrs(inode); };
+    if (operation.kind === 'removeXattr') {
+      return this.both(() => this.model.removeXattr(inode, name), () => { this.volume.removeXattr(ino, name); }, -1, [inode], compare);
+    }
+    const { entries, length, fill, flags } = operation;
+    const bytes = new Uint8Array(length);
+    new Random(fill).bytes(bytes);
+    const value: XattrValue = entries === undefined ? { bytes } : { entries };
+    const outcome = this.both(
+      () => this.model.setXattr(inode, name, value, flags),
+      () => { this.volume.setXattr(ino, name, bytesOf(value), flags); },
+      Math.ceil(bytesOf(value).length / 4000),
+      [inode],
+    );
+    compare();
+    return outcome;
+  }
+
+  /**
+   * A change of contents takes capabilities before it looks for space. Where that may fail they are taken by an operation of its own, because
+   * an operation for which there is no space is taken for one that did nothing.
+   */
+  private makeSureOfSpace(inode: ModelInode, blocks: number): void {
+    if (!inode.xattrs.hasCapability || this.hasSpaceFor(blocks)) return;
+    this.both(() => this.model.removeXattr(inode, CAPABILITY), () => { this.volume.removeXattr(this.inoOf(inode), CAPABILITY); }, -1, [inode]);
+  }
+
   private look(operation: OperationOf<'read' | 'readlink' | 'seek' | 'list' | 'openDirectory' | 'readDirectory'>): Outcome {
     if (operation.kind === 'readDirectory') {
       const stream = this.streams.get(operation.stream);
@@ -259,6 +297,7 @@ export class Runner extends Execution {
     const ino = this.inoOf(inode);
     const { fs } = this.volume;
     const blocks = Math.ceil(operation.length / 4096) + 2;
+    this.makeSureOfSpace(inode, blocks);
     if (operation.kind === 'allocate') {
       const { mode, offset, length } = operation;
       const outcome = this.both(
@@ -283,7 +322,7 @@ export class Runner extends Execution {
       () => (operation.kind === 'append' ? fs.append(ino, source, at, length) : fs.write(ino, offset, source, at, length)),
       blocks,
       [inode],
-      (_, found) => { expectEqual(found, operation.kind === 'append' ? offset : length, `result of ${operation.kind}`); },
+      (_, found) => { expectEqual(found, operation.kind === 'append' ? offset : Math.min(length, Number.MAX_SAFE_INTEGER - offset), `result of ${operation.kind}`); },
     );
     source.fill(0xcc);
     if (inode.isRegular) this.comparison.bytes(inode, Math.max(0, offset - 10), length + 20, this.random.below(3));
@@ -296,6 +335,7 @@ export class Runner extends Execution {
     if (source === undefined || target === undefined) return 'skipped';
     const { sourceOffset, targetOffset, length } = operation;
     const most = this.model.copyLength(source, sourceOffset, length);
+    this.makeSureOfSpace(target, Math.ceil(most / 4096) + 2);
     const outcome = this.both(
       () => this.model.copyRange(source, sourceOffset, target, targetOffset, length),
       () => this.volume.fs.copyRange(this.inoOf(source), sourceOffset, this.inoOf(target), targetOffset, length),

@@ -53,6 +53,39 @@ await t.test('a volume on a loop device', { skip }, async (t) => {
   }
 });
 
+await t.test('a loop device and the file behind it are one volume', { skip }, async (t) => {
+  const volume = new Volume({ size: '64m' });
+  try {
+    await volume.format();
+    const device = await volume.attachLoop(volume.image);
+    const other = join(volume.scratch, 'other');
+    mkdirSync(other);
+    volume.defer(() => {
+      if (isMounted(other)) spawnSync('umount', ['-l', other]);
+    });
+    const refused = async (what: string, command: string, args: string[]): Promise<void> => {
+      const result = await tryRun(command, args);
+      t.not(result.status, 0, `${what} is refused`, { output: describeRun(command, args, result) });
+      t.match(result.stderr, /^[^\n]* in use[^\n]*\n$/, `${what}: one line says that it is in use`);
+    };
+    volume.source = device;
+    await volume.mount();
+    await refused('the file of a mounted loop device', tools.nvmfs, ['mount', volume.image, other]);
+    await refused('the same for reading only', tools.nvmfs, ['mount', '-o', 'ro', volume.image, other]);
+    await refused('checking it', tools.fsck, ['-n', volume.image]);
+    await volume.unmount();
+    volume.source = volume.image;
+    await volume.mount();
+    await refused('a loop device over a mounted file', tools.nvmfs, ['mount', device, other]);
+    await refused('making a volume there', tools.mkfs, ['-f', device]);
+    await volume.unmount();
+    t.notOk(isMounted(other), 'nothing was mounted twice');
+    await volume.verifyClean(t);
+  } finally {
+    volume.destroy();
+  }
+});
+
 await t.test('a read-only block device', { skip }, async (t) => {
   const volume = new Volume({ size: '64m' });
   try {

@@ -3,7 +3,7 @@ import t from 'tap';
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeRun, missing, projectRoot, runChecks, shell, tryRun } from '../helpers/run.js';
+import { describeRun, missing, projectRoot, runChecks, type RunResult, shell, tryRun } from '../helpers/run.js';
 import { cannotUseVolume, isMounted, tools, Volume, withVolume } from '../helpers/volume.js';
 
 t.setTimeout(180_000);
@@ -38,20 +38,36 @@ await t.test('the same set over the default transport', { skip: base }, async (t
   });
 });
 
-await t.test('without the package or libfuse2', { skip: base || (reason === false ? 'fuse-native is available here' : false) }, async (t) => {
-  const volume = new Volume({ size: '64m' });
-  try {
-    await volume.format();
-    const result = await tryRun(tools.nvmfs, ['mount', volume.image, volume.directory, '-o', 'transport=fuse-native']);
-    t.ok(result.status > 0 && result.status < 126, 'transport=fuse-native without what it needs: an exit code', { output: describeRun('nvmfs mount', [], result) });
-    t.match(result.stderr, /fuse-native|libfuse/, 'and a message that names what is missing');
-    t.equal(result.stderr.trim().split('\n').length, 1, 'in one line', { output: result.stderr });
-    t.notOk(isMounted(volume.directory), 'and nothing is mounted');
-    await volume.mount();
-    t.ok(existsSync(volume.directory), 'the default transport works all the same');
-    await volume.unmount();
-    await volume.verifyClean(t);
-  } finally {
-    volume.destroy();
+/** Commands that hide what the transport needs, for a shell in a private mount namespace. Where it is missing anyway there is nothing to hide. */
+async function hiding(what: 'the package' | 'libfuse2'): Promise<string> {
+  if (what === 'the package') {
+    const path = join(projectRoot, 'node_modules/fuse-native');
+    return existsSync(path) ? `mount -t tmpfs none '${path}'` : 'true';
   }
-});
+  const found = await shell("ldconfig -p | sed -n 's/.*libfuse.so.2 .*=> //p'");
+  const paths = found.stdout.split('\n').filter((path) => path !== '');
+  return paths.map((path) => `mount --bind /dev/null "$(readlink -f '${path}')"`).join(' && ') || 'true';
+}
+
+for (const what of ['the package', 'libfuse2'] as const) {
+  await t.test(`without ${what}`, { skip: base || missing('unshare') }, async (t) => {
+    const volume = new Volume({ size: '64m' });
+    try {
+      await volume.format();
+      const hide = await hiding(what);
+      const hidden = (script: string): Promise<RunResult> =>
+        tryRun('unshare', ['-m', '/bin/sh', '-ec', `${hide}\n${script}`, tools.nvmfs, volume.image, volume.directory]);
+      const result = await hidden('"$0" mount "$1" "$2" -o transport=fuse-native');
+      t.equal(result.status, 32, 'transport=fuse-native: an exit code', { output: describeRun('nvmfs mount', [], result) });
+      t.match(result.stderr, what === 'the package' ? /install the npm package fuse-native/ : /install (libfuse 2|the npm package)/, 'and a message that says what to install');
+      t.equal(result.stderr.trim().split('\n').length, 1, 'in one line', { output: result.stderr });
+      t.notOk(isMounted(volume.directory), 'and nothing is mounted');
+      const other = await hidden('"$0" mount "$1" "$2"; echo works > "$2/file"; cat "$2/file"; "$0" umount "$2"');
+      t.equal(other.status, 0, 'the default transport mounts and unmounts all the same', { output: describeRun('nvmfs mount', [], other) });
+      t.equal(other.stdout, 'works\n', 'and works');
+      await volume.verifyClean(t);
+    } finally {
+      volume.destroy();
+    }
+  });
+}

@@ -178,7 +178,7 @@ await t.test('mount(8), fstab, mkfs -t, fsck -t after make install', { skip: ski
 sbin=$(readlink -f /sbin); mkdir "$scratch/orig" "$scratch/sbin"
 mount --bind "$sbin" "$scratch/orig"
 for f in "$scratch"/orig/*; do case "\${f##*/}" in *.nvmfs) ;; *) ln -s "$f" "$scratch/sbin/" ;; esac; done
-for f in mount mkfs fsck; do ln -s "$staging/usr/sbin/$f.nvmfs" "$scratch/sbin/"; done
+for f in mount mkfs fsck mount.fuse; do ln -sf "$staging/usr/sbin/$f.nvmfs" "$scratch/sbin/"; done
 mount --bind "$scratch/sbin" "$sbin"; mount --bind "$fstab" /etc/fstab
 step() { echo "step: $1"; }
 gone() { for i in $(seq 100); do "$scratch/sbin/fsck.nvmfs" -n "$image" > /dev/null 2>&1 && return 0; sleep 0.1; done; return 1; }
@@ -189,6 +189,8 @@ echo one > "$dir/one"
 step umount; umount "$dir"; gone
 step fake; mount -f -t nvmfs "$image" "$dir"; ! findmnt "$dir"
 step fstab; mount "$dir"; cat "$dir/one"; findmnt -n -o FSTYPE "$dir"
+step remount; mount -o remount,ro "$dir"; findmnt -n -o OPTIONS "$dir"; if touch "$dir/two" 2> /dev/null; then echo "written after remount,ro"; exit 1; fi
+mount -o remount,rw,nosuid "$dir"; findmnt -n -o OPTIONS "$dir"; touch "$dir/two"; rm "$dir/two"
 step remove; umount "$image"; gone
 step readonly; mount -t nvmfs -o ro "$image" "$dir"; cat "$dir/one"; if touch "$dir/two" 2> /dev/null; then echo "written to a read-only mount"; exit 1; fi
 umount "$dir"; gone
@@ -201,7 +203,7 @@ step done
     });
     const output = { output: describeRun('mount', [], result) };
     t.equal(result.status, 0, 'mkfs -t, mount -t, fstab, umount and fsck -t work after make install', output);
-    for (const step of ['mkfs', 'mount', 'umount', 'fake', 'fstab', 'remove', 'readonly', 'fsck', 'done']) {
+    for (const step of ['mkfs', 'mount', 'umount', 'fake', 'fstab', 'remount', 'remove', 'readonly', 'fsck', 'done']) {
       t.ok(result.stdout.includes(`step: ${step}\n`), `reached: ${step}`);
     }
     t.match(result.stdout, /^\S+ +fuse\.nvmfs /m, 'df -T shows fuse.nvmfs');

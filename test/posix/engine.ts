@@ -11,9 +11,10 @@ import { attributeCommands } from './engine-attributes.js';
 import { directoryCommands } from './engine-directories.js';
 import { fileCommands } from './engine-files.js';
 import { nameCommands } from './engine-names.js';
+import { xattrCommands } from './engine-xattrs.js';
 import { Walker } from './walk.js';
 
-const commands = { ...nameCommands, ...fileCommands, ...attributeCommands, ...directoryCommands };
+const commands = { ...nameCommands, ...fileCommands, ...attributeCommands, ...directoryCommands, ...xattrCommands };
 const UMASK = 0o022;
 const TICK_NANOSECONDS = 1_000_000;
 

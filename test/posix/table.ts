@@ -17,7 +17,7 @@ import { xattrs } from './cases/xattrs.js';
 export const table: readonly Topic[] = [paths, names, rename, open, attributes, permissions, content, directories, mappings, locks, execution, xattrs, flags];
 
 /** What the filesystem has by now; cases that need anything else wait. */
-const features: ReadonlySet<Feature> = new Set<Feature>([]);
+const features: ReadonlySet<Feature> = new Set<Feature>(['xattr', 'acl', 'flags', 'whiteout', 'remount', 'handles']);
 
 /** Why a case that waits for a part of the filesystem is not run yet, or undefined. */
 export function waitsFor(test: Case): string | undefined {

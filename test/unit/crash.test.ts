@@ -10,6 +10,7 @@ import { readSuperblock } from '../../src/format/superblock.js';
 import { AllocateMode, AttributeChange, Change, RenameFlag } from '../../src/fs/types.js';
 import { recoverJournal } from '../../src/journal/recovery.js';
 import type { SimulatedPmem } from '../../src/pmem/simulated.js';
+import { acl } from '../helpers/acl.js';
 import { crashStates, openOn, viewOf, type VolumeView } from '../helpers/crash-states.js';
 import { MemoryVolume } from '../helpers/memory-volume.js';
 import { seed } from '../helpers/run.js';
@@ -24,10 +25,10 @@ t.setTimeout(3_600_000);
 
 /**
  * How much of an operation a crash may leave.
- * atomic: all or nothing. inPlace: names and sizes as atomic; each byte of the contents is the old or the new one. A change of
+ * atomic: all or nothing. steps: several operations, one after the other. inPlace: names and sizes as atomic; each byte of the contents is the old or the new one. A change of
  * times alone may come later, unless the operation is atomic.
  */
-type Grade = 'atomic' | 'inPlace';
+type Grade = 'atomic' | 'steps' | 'inPlace';
 
 interface Case {
   name: string;
@@ -117,6 +118,14 @@ class Kit {
   allocate(path: string, mode: number, offset: number, length: number): void {
     this.volume.fs.allocate(this.ino(path), mode, offset, length);
   }
+
+  set(path: string, name: string, value: Uint8Array | number): void {
+    this.volume.setXattr(this.ino(path), name, typeof value === 'number' ? new Uint8Array(value).fill(value) : value);
+  }
+
+  remove(path: string, name: string): void {
+    this.volume.removeXattr(this.ino(path), name);
+  }
 }
 
 /** A volume with something of everything, closed. */
@@ -146,9 +155,27 @@ function baseVolume(): SimulatedPmem {
   kit.directory('/many');
   for (let index = 0; index < 150; index += 1) kit.file(`/many/${'n'.repeat(60)}${String(index)}`);
   for (let index = 0; index < 90; index += 3) kit.unlink(`/many/${'n'.repeat(60)}${String(index)}`);
+  // Extended attributes: a few, so many that they fill a tree, and a default ACL.
+  kit.file('/attributes');
+  kit.set('/attributes', 'user.small', 20);
+  kit.set('/attributes', 'user.large', 20_000);
+  kit.file('/tree');
+  for (let index = 0; index < 90; index += 1) kit.set('/tree', `user.${'n'.repeat(60)}${String(index)}`, index === 7 ? 9000 : 50);
+  kit.file('/program');
+  kit.write('/program', 0, 100);
+  kit.change('/program', { mask: Change.mode, mode: 0o6777 });
+  kit.set('/program', 'security.capability', 20);
+  kit.file('/shared');
+  kit.set('/shared', 'system.posix_acl_access', ACL);
+  kit.directory('/parent');
+  kit.set('/parent', 'system.posix_acl_default', ACL);
   volume.leave('close', new Random(0));
   return volume.pmem;
 }
+
+const ACL = acl(['userObject', 0, 7], ['user', 5, 6], ['groupObject', 0, 5], ['mask', 0, 7], ['other', 0, 1]);
+const OTHER_ACL = acl(['userObject', 0, 6], ['groupObject', 0, 5], ['group', 9, 6], ['mask', 0, 2], ['other', 0, 0]);
+const treeXattr = (index: number): string => `user.${'n'.repeat(60)}${String(index)}`;
 
 const many = (index: number): string => `/many/${'n'.repeat(60)}${String(index)}`;
 const { keepSize, punchHole, zeroRange } = AllocateMode;
@@ -203,6 +230,33 @@ const cases: Case[] = [
   { name: 'overwrite', grade: 'inPlace', run: (k) => { k.write('/file', 3000, 3000); } },
   { name: 'write over data, a hole and unwritten blocks', grade: 'inPlace', run: (k) => { k.write('/sparse', BLOCK + 3, 7 * BLOCK); } },
   { name: 'write over all pieces', grade: 'inPlace', run: (k) => { k.write('/pieces', 1, 78 * BLOCK); } },
+  { name: 'set a first attribute', grade: 'atomic', run: (k) => { k.set('/file', 'user.new', 10); } },
+  { name: 'set a first attribute with a large value', grade: 'atomic', run: (k) => { k.set('/dir', 'user.new', 65_536); } },
+  { name: 'set one more attribute', grade: 'atomic', run: (k) => { k.set('/attributes', 'user.new', 200); } },
+  { name: 'set an attribute in a tree', grade: 'atomic', run: (k) => { k.set('/tree', 'user.new', 250); } },
+  { name: 'replace a small value by a small one', grade: 'atomic', run: (k) => { k.set('/attributes', 'user.small', 21); } },
+  { name: 'replace a small value by one of its length', grade: 'atomic', run: (k) => { k.set('/attributes', 'user.small', new Uint8Array(20).fill(9)); } },
+  { name: 'replace a small value by a large one', grade: 'atomic', run: (k) => { k.set('/attributes', 'user.small', 40_000); } },
+  { name: 'replace a large value by a small one', grade: 'atomic', run: (k) => { k.set('/attributes', 'user.large', 1); } },
+  { name: 'replace a large value by one of its length', grade: 'atomic', run: (k) => { k.set('/attributes', 'user.large', new Uint8Array(20_000).fill(9)); } },
+  { name: 'replace a large value by a larger one', grade: 'atomic', run: (k) => { k.set('/attributes', 'user.large', 65_536); } },
+  { name: 'remove an attribute', grade: 'atomic', run: (k) => { k.remove('/attributes', 'user.small'); } },
+  { name: 'remove an attribute with a large value', grade: 'atomic', run: (k) => { k.remove('/attributes', 'user.large'); } },
+  { name: 'remove the last attribute', grade: 'atomic', run: (k) => { k.remove('/program', 'security.capability'); } },
+  { name: 'remove an attribute of a tree', grade: 'atomic', run: (k) => { k.remove('/tree', treeXattr(7)); } },
+  { name: 'unlink a file with attributes', grade: 'atomic', run: (k) => { k.unlink('/attributes'); } },
+  { name: 'unlink a file with a tree of attributes', grade: 'atomic', run: (k) => { k.unlink('/tree'); } },
+  { name: 'rmdir a directory with attributes', grade: 'atomic', run: (k) => { k.rmdir('/parent'); } },
+  { name: 'rename over a file with attributes', grade: 'atomic', run: (k) => { k.rename('/empty', '/attributes'); } },
+  { name: 'set an access ACL, which sets the mode', grade: 'atomic', run: (k) => { k.set('/attributes', 'system.posix_acl_access', OTHER_ACL); } },
+  { name: 'replace an access ACL', grade: 'atomic', run: (k) => { k.set('/shared', 'system.posix_acl_access', OTHER_ACL); } },
+  { name: 'set an ACL that is only a mode', grade: 'atomic', run: (k) => { k.set('/shared', 'system.posix_acl_access', acl(['userObject', 0, 4], ['groupObject', 0, 4], ['other', 0, 0])); } },
+  { name: 'chmod of a file with an ACL', grade: 'atomic', run: (k) => { k.change('/shared', { mask: Change.mode, mode: 0o600 }); } },
+  { name: 'create with an inherited ACL', grade: 'atomic', run: (k) => k.file('/parent/new') },
+  { name: 'mkdir with an inherited ACL', grade: 'atomic', run: (k) => k.directory('/parent/new') },
+  { name: 'a file without a name inherits an ACL and gets a name', grade: 'atomic', run: (k) => { k.link(k.volume.fs.makeTemporary(k.ino('/parent'), FileType.regular | 0o600, k.volume.owner(1, 2)), '/parent/new'); } },
+  { name: 'truncate a program, which takes its privileges', grade: 'atomic', run: (k) => { k.change('/program', { mask: Change.size | Change.killPrivileges, size: 10 }); } },
+  { name: 'append to a program, which takes its capabilities first', grade: 'steps', run: (k) => { k.write('/program', 100, 5000); } },
   { name: 'copy a range', grade: 'atomic', run: (k) => { k.volume.fs.copyRange(k.ino('/file'), 100, k.ino('/empty'), 10, 8000); } },
 ];
 
@@ -215,13 +269,22 @@ function sameFiles(a: VolumeView, b: VolumeView): boolean {
   return a.files.size === b.files.size && [...a.files].every(([path, bytes]) => Buffer.compare(bytes, b.files.get(path) ?? new Uint8Array(1)) === 0);
 }
 
+/** Whether each line of a view is that of one of the others, and so is each file. */
+function isBetween(found: VolumeView, before: VolumeView, after: VolumeView): boolean {
+  const known = new Set([...before.names.split('\n'), ...after.names.split('\n')]);
+  const isKnown = (path: string, bytes: Uint8Array): boolean =>
+    [before, after].some((view) => Buffer.compare(bytes, view.files.get(path) ?? new Uint8Array(1)) === 0);
+  return found.names.split('\n').every((line) => known.has(line)) && [...found.files].every(([path, bytes]) => isKnown(path, bytes));
+}
+
 /** What is wrong with what a crash left; '' when nothing is. */
 function judge(grade: Grade, found: VolumeView, before: VolumeView, after: VolumeView, returned: boolean): string {
   const isAfter = found.names === after.names && (grade === 'inPlace' || found.times === after.times) && sameFiles(found, after);
   if (isAfter) return '';
   if (returned) return `an operation that returned is not there:\n${found.names}${found.times}`;
   if (found.names === before.names && found.times === before.times && sameFiles(found, before)) return '';
-  if (grade === 'atomic') return `neither the state before nor the one after:\n${found.names}${found.times}`;
+  if (grade === 'steps' && isBetween(found, before, after)) return '';
+  if (grade !== 'inPlace') return `neither the state before nor the one after:\n${found.names}${found.times}`;
   for (const [path, bytes] of found.files) {
     if (!isMixed(bytes, before.files.get(path) ?? bytes, after.files.get(path) ?? bytes)) return `${path} has bytes that were never written`;
   }

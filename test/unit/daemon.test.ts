@@ -9,20 +9,22 @@ t.test('mount options', (t) => {
   t.match(plain, { readOnly: false, flags: [], maxRead: 0, fsname: null, subtype: 'nvmfs', domain: null, transport: 'devfuse', pidfile: null });
   t.equal(plain.allowOther, process.geteuid?.() === 0, 'a volume mounted by root is for everybody');
   t.match(
-    parseOptions(['ro', 'nosuid', 'noatime', 'max_read=64k', 'fsname=a=b', 'domain=file', 'direct_io', 'cache_size=1g', 'pidfile=/run/x', 'debug'], false),
-    { readOnly: true, flags: ['nosuid', 'noatime'], maxRead: 65536, fsname: 'a=b', domain: 'file', directIo: true, cacheBytes: 2 ** 30, pidfile: '/run/x', debug: true },
+    parseOptions(['ro', 'nosuid', 'noatime', 'max_read=64k', 'fsname=a=b', 'domain=file', 'direct_io', 'noacl', 'cache_size=1g', 'pidfile=/run/x', 'debug'], false),
+    { readOnly: true, flags: ['nosuid', 'noatime'], maxRead: 65536, fsname: 'a=b', domain: 'file', directIo: true, acls: false, cacheBytes: 2 ** 30, pidfile: '/run/x', debug: true },
   );
   t.equal(parseOptions(['ro', 'rw'], false).readOnly, false, 'the last word counts');
   t.equal(parseOptions(['allow_other', 'noallow_other'], false).allowOther, false);
   t.equal(parseOptions(['pidfile="/run/a b"'], false).pidfile, '/run/a b');
   t.equal(parseOptions(['transport=fuse-native'], false).transport, 'fuse-native');
+  t.match(parseOptions(['ro', 'norecovery', 'errors=remount-ro'], false), { noRecovery: true, errors: 'remount-ro' });
+  t.match(parseOptions(['rw', 'relatime', 'user_id=0', 'group_id=0', 'remount', 'ro'], false), { remount: true, readOnly: true }, 'a remount gets what the kernel shows');
   const ignored = ['_netdev', 'nofail', 'auto', 'noauto', 'user', 'user=joe', 'users', 'owner', 'group', 'defaults', 'x-systemd.automount', 'X-mount.mkdir', 'comment=hi'];
   t.same(parseOptions([...ignored, 'default_permissions'], false), plain);
   t.same(parseOptions(['bogus', 'bogus=1', 'constructor', 'toString=1'], true), plain, 'sloppy');
   const refused: [string, RegExp][] = [
     ['bogus', /unknown mount option 'bogus'/], ['constructor', /unknown/], ['max_read', /max_read needs a value/], ['pidfile=', /needs a value/],
     ['ro=1', /ro takes no value/], ['nosuid=1', /takes no value/], ['max_read=1', /between/], ['max_read=zz', /bad size/],
-    ['domain=disk', /sync-dax, memory, file expected/], ['transport=x', /devfuse, fuse-native expected/], ['subtype=a b', /letters/], ['remount', /unmount it/],
+    ['domain=disk', /sync-dax, memory, file expected/], ['transport=x', /devfuse, fuse-native expected/], ['subtype=a b', /letters/], ['errors=panic', /continue, remount-ro expected/], ['norecovery', /needs ro/],
   ];
   for (const [word, message] of refused) t.throws(() => parseOptions([word], false), { errno: 22, message }, word);
   t.end();
@@ -36,9 +38,9 @@ t.test('the table of mounts', (t) => {
     '',
   ].join('\n');
   t.same(parseMounts(text), [
-    { id: 22, device: '8:1', directory: '/', type: 'ext4', source: '/dev/root' },
-    { id: 40, device: '0:39', directory: '/mnt/a b\\c', type: 'fuse.nvmfs', source: '/dev/shm/x y.img' },
-    { id: 41, device: '0:40', directory: '/mnt/é', type: 'fuse.nvmfs', source: 'img' },
+    { id: 22, device: '8:1', directory: '/', type: 'ext4', source: '/dev/root', options: ['rw', 'relatime'], superOptions: ['rw'] },
+    { id: 40, device: '0:39', directory: '/mnt/a b\\c', type: 'fuse.nvmfs', source: '/dev/shm/x y.img', options: ['rw'], superOptions: ['rw', 'user_id=0'] },
+    { id: 41, device: '0:40', directory: '/mnt/é', type: 'fuse.nvmfs', source: 'img', options: ['rw'], superOptions: ['ro'] },
   ]);
   t.end();
 });

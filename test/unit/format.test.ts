@@ -1,5 +1,5 @@
 // Guards the medium: code and doc/FORMAT.md say the same, and a volume that an earlier program made is read as it was meant.
-// GOLDEN=write makes the golden image of the present version anew: only when the version changes.
+// GOLDEN=write and GOLDEN=write-xattrs make the golden images of the present version anew: only when the version changes.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -14,8 +14,9 @@ import * as layout from '../../src/format/layout.js';
 import { openVolume } from '../../src/fs/volume.js';
 import { AllocateMode, Name, Caller } from '../../src/fs/types.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
+import { acl } from '../helpers/acl.js';
 import { openOn, viewOf } from '../helpers/crash-states.js';
-import { projectRoot } from '../helpers/run.js';
+import { type Asserts, projectRoot } from '../helpers/run.js';
 
 const text = readFileSync(join(projectRoot, 'doc/FORMAT.md'), 'utf8');
 
@@ -51,6 +52,9 @@ const fields: [string, number, object][] = [
   ['Inode record', 0, layout.Inode],
   ['Extents', 0, layout.Extent],
   ['Directory entries', 0, layout.Dentry],
+  ['Xattr block', 0, layout.XattrBlock],
+  ['Xattr item', 0, layout.XattrItem],
+  ['Xattr value', 0, layout.XattrValue],
   ['Journal record', 0, layout.JournalRecord],
   ['Journal record', 1, layout.JournalEntry],
 ];
@@ -76,7 +80,7 @@ function sizeOf(type: string): number {
 }
 
 t.test('magic numbers, flags and constants', (t) => {
-  const byName: Record<string, number> = { superblock: layout.Magic.superblock, 'volume state': layout.Magic.state, 'allocation group header': layout.Magic.group, 'tree node': layout.Magic.node, 'journal record (no block header)': layout.Magic.record, 'inode record (16 bits, no block header)': layout.Magic.inode };
+  const byName: Record<string, number> = { superblock: layout.Magic.superblock, 'volume state': layout.Magic.state, 'allocation group header': layout.Magic.group, 'tree node': layout.Magic.node, 'xattr block': layout.Magic.xattr, 'xattr value': layout.Magic.xattrValue, 'journal record (no block header)': layout.Magic.record, 'inode record (16 bits, no block header)': layout.Magic.inode };
   for (const [number, ascii, name] of tables('Block header')[1] ?? []) {
     t.equal(Number(number), byName[name as string], `magic of ${String(name)}`);
     let value = Number(number);
@@ -86,6 +90,8 @@ t.test('magic numbers, flags and constants', (t) => {
   }
   const flags = Object.fromEntries((tables('Inode record')[1] ?? []).map(([bit, name]) => [name as string, Number(bit)]));
   t.same(flags, names(layout.InodeFlag), 'inode flags');
+  const features = Object.fromEntries((tables('Superblock')[1] ?? []).map(([, bit, name]) => [name as string, 2 ** Number(bit)]));
+  t.same(features, names(layout.ReadOnlyFeature), 'read-only features');
   const says = (pattern: RegExp, value: number): void => {
     t.equal(Number(pattern.exec(text)?.[1]?.replaceAll(',', '')), value, String(pattern));
   };
@@ -96,6 +102,11 @@ t.test('magic numbers, flags and constants', (t) => {
   says(/array of (\d+)-byte records/, layout.INODE_SIZE);
   says(/\| entries \| 1 … (\d+) \|/, layout.TRANSACTION_BLOCKS_MAX);
   says(/a \*\*payload\*\* of 0 … (\d+) bytes/, layout.TREE_MAX_PAYLOAD);
+  says(/, (\d+) bytes inside an \[xattr block\]/, layout.XATTR_ROOT_SIZE);
+  says(/valueLength \| bytes, at most (\d+) \|/, layout.XATTR_VALUE_MAX);
+  says(/one byte more; at most (\d+),/, layout.XATTR_LIST_MAX);
+  says(/nameLength \| 1 … (\d+) \|/, layout.XATTR_NAME_MAX);
+  says(/bytes of the value in this block, 1 … (\d+) \|/, layout.XATTR_VALUE_BLOCK_BYTES);
   says(/a longer one \(to (\d+) bytes\)/, layout.SYMLINK_MAX);
   says(/`root` is a node of level n − 1. At most (\d+)/, layout.TREE_MAX_DEPTH);
   t.equal(layout.GROUP_BLOCKS, (layout.BLOCK_SIZE - layout.GroupHeader.bitmap) * 8);
@@ -135,12 +146,13 @@ t.test('the name hash', (t) => {
 });
 
 const SIZE = 4 * 1024 * 1024;
-const goldenPath = join(projectRoot, `test/golden/version-${String(layout.FORMAT_VERSION)}.bin`);
+const goldenPath = (suffix: string): string => join(projectRoot, `test/golden/version-${String(layout.FORMAT_VERSION)}${suffix}.bin`);
+const MADE = { uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5 };
 
-/** A volume made with nothing left to chance, as the bytes of its blocks that are not zero: number, then contents. */
+/** A volume of the first programs, without features, made with nothing left to chance, as the bytes of its blocks that are not zero: number, then contents. */
 function goldenVolume(): Uint8Array {
   const pmem = new SimulatedPmem(SIZE);
-  makeVolume(pmem, { label: 'golden', uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0x1234567, madeSeconds: 1_700_000_000, madeNanoseconds: 5 });
+  makeVolume(pmem, { ...MADE, label: 'golden', readOnlyFeatures: 0 });
   const clock = new ManualClock(1_700_000_001, 6);
   const fs = openVolume(pmem, { clock });
   const caller = Object.assign(new Caller(), { uid: 1000, gid: 100 });
@@ -170,6 +182,37 @@ function goldenVolume(): Uint8Array {
   return pack(pmem);
 }
 
+/** The same with extended attributes of all kinds. */
+function goldenXattrs(): Uint8Array {
+  const pmem = new SimulatedPmem(SIZE);
+  makeVolume(pmem, { ...MADE, label: 'golden xattrs' });
+  const clock = new ManualClock(1_700_000_001, 6);
+  const fs = openVolume(pmem, { clock });
+  const caller = Object.assign(new Caller(), { uid: 1000, gid: 100, umask: 0o027 });
+  const root = asIno(1);
+  const make = (parent: ReturnType<typeof asIno>, name: string, mode: number): ReturnType<typeof asIno> => {
+    clock.advance(1_000_000_007);
+    return fs.makeNode(parent, Name.from(name), mode, caller, 0, 0);
+  };
+  const set = (ino: ReturnType<typeof asIno>, name: string, value: Uint8Array): void => {
+    fs.setXattr(ino, Name.from(name), value, 0, value.length, 0);
+  };
+  const file = make(root, 'file', 0o100666);
+  set(file, 'user.small', Buffer.from('value'));
+  set(file, 'user.empty', Buffer.alloc(0));
+  set(file, 'trusted.large', new Uint8Array(10_000).fill(65));
+  set(file, 'security.gone', new Uint8Array(5000).fill(66));
+  fs.removeXattr(file, Name.from('security.gone'));
+  const many = make(root, 'many', 0o100666);
+  for (let index = 0; index < 60; index += 1) set(many, `user.${String(index)}.${'n'.repeat(100)}`, Buffer.from(String(index)));
+  const parent = make(root, 'parent', 0o040777);
+  set(parent, 'system.posix_acl_default', acl(['userObject', 0, 7], ['user', 1001, 6], ['groupObject', 0, 5], ['mask', 0, 7], ['other', 0, 4]));
+  make(parent, 'inherits', 0o100666);
+  make(parent, 'sub', 0o040700);
+  pmem.fence();
+  return pack(pmem);
+}
+
 function pack(pmem: SimulatedPmem): Uint8Array {
   const parts: Uint8Array[] = [];
   for (let block = 0; block < SIZE / 4096; block += 1) {
@@ -191,11 +234,38 @@ function unpack(packed: Uint8Array): SimulatedPmem {
   return pmem;
 }
 
+/** Compares what is made now with the golden image, and returns that as a medium. */
+function checkGolden(t: Asserts, suffix: string, made: Uint8Array): SimulatedPmem {
+  if (process.env['GOLDEN'] === `write${suffix}`) writeFileSync(goldenPath(suffix), deflateRawSync(made, { level: 9 }));
+  const golden = inflateRawSync(readFileSync(goldenPath(suffix)));
+  t.equal(Buffer.compare(made, golden), 0, 'the same operations give the same bytes');
+  return unpack(golden);
+}
+
+t.test('the golden image of extended attributes', (t) => {
+  const image = checkGolden(t, '-xattrs', goldenXattrs());
+  t.same(verifyVolume(image).findings, [], 'it is sound');
+  t.equal(verifyVolume(image).statistics?.xattrs, 67);
+  const lines = viewOf(openOn(image)).names.split('\n').filter((line) => !line.startsWith('/many') && !line.includes('/..'));
+  t.same(lines.slice(0, -1).sort(), [
+    '/: 40755 3 0 0 3 0 0',
+    '/file [trusted.large] f2fb75ccad2778e12a7d298244b2f40a106a9f9d',
+    '/file [user.empty] ',
+    '/file [user.small] 76616c7565',
+    '/file: 100640 1 1000 100 0 0 0',
+    '/parent [system.posix_acl_default] 0200000001000700ffffffff02000600e903000004000500ffffffff10000700ffffffff20000400ffffffff',
+    '/parent/inherits [system.posix_acl_access] 0200000001000600ffffffff02000600e903000004000500ffffffff10000600ffffffff20000400ffffffff',
+    '/parent/inherits: 100664 1 1000 100 0 0 0',
+    '/parent/sub [system.posix_acl_access] 0200000001000700ffffffff02000600e903000004000500ffffffff10000000ffffffff20000000ffffffff',
+    '/parent/sub [system.posix_acl_default] 0200000001000700ffffffff02000600e903000004000500ffffffff10000700ffffffff20000400ffffffff',
+    '/parent/sub: 40700 2 1000 100 0 0 0',
+    '/parent: 40750 3 1000 100 2 0 0',
+  ].sort());
+  t.end();
+});
+
 t.test('the golden image', (t) => {
-  if (process.env['GOLDEN'] === 'write') writeFileSync(goldenPath, deflateRawSync(goldenVolume(), { level: 9 }));
-  const golden = inflateRawSync(readFileSync(goldenPath));
-  t.equal(Buffer.compare(goldenVolume(), golden), 0, 'the same operations give the same bytes');
-  const image = unpack(golden);
+  const image = checkGolden(t, '', goldenVolume());
   t.same(verifyVolume(image).findings, [], 'it is sound');
   const view = viewOf(openOn(image));
   const lines = view.names.split('\n').filter((line) => !line.includes('/entry '));

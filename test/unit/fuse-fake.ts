@@ -1,5 +1,6 @@
 import { FsError } from '../../src/base/errno.js';
 import { asByteAddr, asIno, MIB, type Ino } from '../../src/base/units.js';
+import type { AccessTimes } from '../../src/fs/access-times.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
 import {
   type AttributeChange,
@@ -21,12 +22,19 @@ const SLOT = MIB;
 class Node {
   readonly attributes = new Attributes();
   readonly names = new Map<string, Ino>();
+  readonly xattrs = new Map<string, Buffer>();
   target = Buffer.alloc(0);
   holds = 0;
 }
 
 const keyOf = (name: Name): string =>
   Buffer.from(name.bytes.buffer, name.bytes.byteOffset + name.offset, name.length).toString('latin1');
+
+function copyOut(value: Buffer, bytes: Uint8Array, offset: number, size: number): number {
+  if (size > 0 && value.length > size) throw new FsError('ERANGE');
+  if (size > 0) bytes.set(value, offset);
+  return value.length;
+}
 
 /** The simplest filesystem that can stand behind a session: no durability, files of at most 1 MiB, inodes never reused. */
 export class FakeFileSystem implements FileSystemOperations {
@@ -82,7 +90,8 @@ export class FakeFileSystem implements FileSystemOperations {
     return ino;
   }
 
-  makeTemporary(_parent: Ino, mode: number, caller: Caller): Ino {
+  makeTemporary(_parent: Ino, given: number, caller: Caller): Ino {
+    const mode = given & ~caller.umask;
     const ino = asIno(this.next++);
     const node = new Node();
     Object.assign(node.attributes, { ino, mode, uid: caller.uid, gid: caller.gid, generation: ino + 1000 });
@@ -172,6 +181,26 @@ export class FakeFileSystem implements FileSystemOperations {
     return length;
   }
 
+  setXattr(ino: Ino, name: Name, value: Uint8Array, valueOffset: number, length: number, flags: number): void {
+    this.calls.push(`setXattr ${String(ino)} ${keyOf(name)} ${String(length)} ${String(flags)}`);
+    this.node(ino).xattrs.set(keyOf(name), Buffer.from(value.subarray(valueOffset, valueOffset + length)));
+  }
+
+  getXattr(ino: Ino, name: Name, bytes: Uint8Array, offset: number, size: number): number {
+    const value = this.node(ino).xattrs.get(keyOf(name));
+    if (value === undefined) throw new FsError('ENODATA');
+    return copyOut(value, bytes, offset, size);
+  }
+
+  listXattr(ino: Ino, bytes: Uint8Array, offset: number, size: number): number {
+    const names = [...this.node(ino).xattrs.keys()].map((key) => `${key}\0`).join('');
+    return copyOut(Buffer.from(names, 'latin1'), bytes, offset, size);
+  }
+
+  removeXattr(ino: Ino, name: Name): void {
+    if (!this.node(ino).xattrs.delete(keyOf(name))) throw new FsError('ENODATA');
+  }
+
   sync(ino: Ino): void {
     this.calls.push(`sync ${String(ino)}`);
   }
@@ -184,6 +213,26 @@ export class FakeFileSystem implements FileSystemOperations {
       const type = this.nodes.get(entry)?.attributes.mode ?? 0;
       if (!sink.entry(bytes, 0, bytes.length, entry, (type & TYPE_MASK) >> 12, i + 1)) return;
     }
+  }
+
+  setFlags(ino: Ino, flags: number, project: number): void {
+    Object.assign(this.node(ino).attributes, { flags, project });
+  }
+
+  checkOpen(ino: Ino, appending: boolean): void {
+    this.calls.push(`checkOpen ${String(ino)} ${String(appending)}`);
+  }
+
+  setReadOnly(readOnly: boolean): void {
+    this.calls.push(`setReadOnly ${String(readOnly)}`);
+  }
+
+  setAccessTimes(times: AccessTimes): void {
+    this.calls.push(`setAccessTimes ${times.policy} ${String(times.directories)}`);
+  }
+
+  noteDamage(message: string): void {
+    this.calls.push(`noteDamage ${message}`);
   }
 
   statistics(statistics: Statistics): void {

@@ -234,7 +234,7 @@ t.test('figures that have no room in 32 bits', (t) => {
 t.test('options for libfuse', (t) => {
   const settings: MountSettings = {
     source: '/srv/a,b\\c', directory: '/mnt', subtype: 'nvmfs', readOnly: true, allowOther: true, flags: ['noatime', 'relatime', 'nosuid'],
-    maxRead: 8192, directIo: false, spinMicroseconds: 0, debug: false,
+    maxRead: 8192, directIo: false, acls: true, spinMicroseconds: 0, debug: false,
   };
   const words = libfuseOptions(settings).replace(/^-o/, '').split(/(?<!\\),/);
   t.ok(words.includes('fsname=/srv/a\\,b\\\\c'), 'a comma in the path of the image stays there');

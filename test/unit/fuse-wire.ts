@@ -38,9 +38,9 @@ export class Wire implements Channel {
   results: number[] = [];
   private unique = 0x1_0000_0001;
 
-  constructor(options: { directIo?: boolean; debug?: boolean } = {}) {
+  constructor(options: { directIo?: boolean; debug?: boolean; acls?: boolean } = {}) {
     const log: LogFunction = (level, message) => this.logged.push(`${level} ${message}`);
-    this.session = new Session(this.fs, this, { directIo: options.directIo ?? false, debug: options.debug ?? false, log });
+    this.session = new Session(this.fs, this, { directIo: options.directIo ?? false, acls: options.acls ?? true, debug: options.debug ?? false, log });
   }
 
   /** Sends a request and returns every message that came back. */

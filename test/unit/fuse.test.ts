@@ -30,12 +30,12 @@ t.test('INIT agrees on what both sides have', (t) => {
   t.equal(body.length, 64);
   t.same([0, 4, 8].map((at) => body.readUInt32LE(at)), [7, 45, 131072], 'version and readahead');
   const flags = body.readUInt32LE(12);
-  for (const [bit, wanted] of [[0, 1], [3, 1], [4, 1], [5, 1], [6, 0], [13, 1], [14, 1], [16, 0], [18, 1], [22, 1], [23, 1], [30, 1]] as const) {
+  for (const [bit, wanted] of [[0, 1], [3, 1], [4, 1], [5, 1], [6, 1], [13, 1], [14, 1], [16, 0], [18, 1], [19, 0], [20, 1], [22, 1], [23, 1], [28, 1], [29, 1], [30, 1]] as const) {
     t.equal((flags >>> bit) & 1, wanted, `INIT flag ${String(bit)}`);
   }
   t.same([16, 18].map((at) => body.readUInt16LE(at)), [64, 48], 'background requests');
   t.same([body.readUInt32LE(20), body.readUInt32LE(24), body.readUInt16LE(28)], [1 << 20, 1, 256], 'writes of 1 MiB, times in ns');
-  t.equal(body.readUInt32LE(32), 1 << 4, 'direct I/O allows mmap');
+  t.equal(body.readUInt32LE(32), (1 << 4) | (1 << 7) | (1 << 8), 'direct I/O allows mmap, requests are sent again, id-mapped mounts');
   t.equal(wire.session.protocol?.minor, 45);
 
   const older = new Wire().ask(O.INIT, 0, [u32(7, 31, 4096, (1 << 5) | (1 << 22))]).body;
@@ -125,7 +125,8 @@ t.test('the payload of READ and WRITE', (t) => {
   t.same(wire.ask(O.READ, ino, [read(99, 3)]).body, Buffer.from([0, 0, 7]));
   t.equal(wire.ask(O.READ, ino, [read(5100, 10)]).body.length, 0);
   t.equal(wire.ask(O.WRITE, ino, [write(0, 5001), payload]).error, Errno.EIO, 'a payload that is not there');
-  t.equal(wire.ask(O.READ, ino, [read(2n ** 53n, 10)]).error, Errno.EFBIG);
+  const far = wire.ask(O.READ, ino, [read(2n ** 60n, 10)]);
+  t.same([far.error, far.body.length], [0, 0], 'beyond every file is the end of the file');
   t.equal(wire.ask(O.WRITE, ino, [write(2 ** 63, 1), Buffer.alloc(1)]).error, Errno.EFBIG);
 
   const big = Buffer.alloc(1 << 20, 0x5a);
@@ -150,16 +151,22 @@ t.test('files are opened, allocated, searched, copied and synced', (t) => {
   t.equal(wire.fs.node(asIno(ino)).attributes.size, 3);
 
   const sent = wire.exchange(O.OPEN, ino, [u32(0o1002, 0)], { uid: 1000 });
-  t.equal(sent.length, 2, 'O_TRUNC by an ordinary user: a notification and the reply');
+  t.equal(sent.length, 2, 'O_TRUNC by an ordinary user, from a kernel that does not say who may keep set-user-id: a notification and the reply');
   t.equal(wire.fs.node(asIno(ino)).attributes.mode, 0o100777, 'takes set-user-id');
   t.same(sent[0], Buffer.concat([u32(40, 2), u64(0), u64(ino, -1, 0)]), 'and the kernel is told to ask for the mode again');
   t.equal(wire.fs.node(asIno(ino)).attributes.size, 0);
   t.equal(wire.exchange(O.WRITE, ino, [write(0, 1, 1 << 2), Buffer.from('x')]).length, 1, 'nothing to take, no notification');
+  wire.fs.node(asIno(ino)).attributes.mode = 0o102644;
+  t.equal(wire.exchange(O.WRITE, ino, [write(0, 1, 1 << 2), Buffer.from('x')]).length, 1, 'set-group-id of what the group may not execute stays');
+  t.equal(wire.fs.node(asIno(ino)).attributes.mode, 0o102644);
 
   wire.fs.calls.length = 0;
   t.equal(wire.ask(O.FALLOCATE, ino, [u64(0, 4096, 8192), u32(3, 0)]).error, 0);
   t.equal(wire.ask(O.LSEEK, ino, [u64(0, 0), u32(4, 0)]).body.readBigUInt64LE(0), 1n);
   t.equal(wire.ask(O.LSEEK, ino, [u64(0, 100), u32(3, 0)]).error, Errno.ENXIO);
+  // The kernel passes offsets of a program's own on as they are.
+  t.equal(wire.ask(O.LSEEK, ino, [u64(0, -1), u32(3, 0)]).error, Errno.ENXIO, 'lseek to -1');
+  t.equal(wire.ask(O.LSEEK, ino, [u64(0, 2n ** 60n), u32(4, 0)]).error, Errno.ENXIO, 'beyond every file');
   const range = [u64(0, 5, 9, 0, 7, 1000, 0)];
   t.equal(wire.ask(O.COPY_FILE_RANGE, ino, range).body.readUInt32LE(0), 1000);
   t.equal(wire.ask(O.COPY_FILE_RANGE_64, ino, [u64(0, 5, 9, 0, 7, 2n ** 62n, 0)]).body.readBigUInt64LE(0), 4194304n, 'cut into steps');
@@ -167,6 +174,93 @@ t.test('files are opened, allocated, searched, copied and synced', (t) => {
   t.equal(wire.ask(O.SYNCFS, 1, [u64(0)]).error, 0);
   t.equal(wire.ask(O.RELEASE, ino, [u64(0), u32(2, 0), u64(0)]).error, 0);
   t.same(wire.fs.calls, ['allocate 2 3 4096 8192', 'copyRange 2 5 9 7 1000', 'copyRange 2 5 9 7 4194304', 'sync 2', 'flushTimes']);
+  t.end();
+});
+
+/** A session that has agreed on the INIT flags. */
+function agreed(flags: number, acls = true): Wire {
+  const wire = new Wire({ acls });
+  wire.ask(O.INIT, 0, [u32(7, 45, 131072, flags, 0), Buffer.alloc(44)]);
+  return wire;
+}
+
+t.test('who may keep set-user-id is told by the kernel (HANDLE_KILLPRIV_V2)', (t) => {
+  const wire = agreed(1 << 28);
+  const ino = makeFile(wire, 'f');
+  const { attributes } = wire.fs.node(asIno(ino));
+  const after = (message: string, opcode: number, parts: Buffer[], uid: number, expected: number, notified: boolean): void => {
+    attributes.mode = 0o106755;
+    const sent = wire.exchange(opcode, opcode === O.CREATE ? 1 : ino, parts, { uid });
+    t.equal(attributes.mode.toString(8), expected.toString(8), message);
+    t.equal(sent.length, notified ? 2 : 1, `${message}: ${notified ? 'the kernel is told' : 'one reply'}`);
+  };
+  after('WRITE that may not', O.WRITE, [write(0, 1, 1 << 2), Buffer.from('x')], 0, 0o100755, true);
+  after('WRITE that may', O.WRITE, [write(0, 1), Buffer.from('x')], 1000, 0o106755, false);
+  after('OPEN with O_TRUNC that may not', O.OPEN, [u32(0o1002, 1)], 0, 0o100755, true);
+  after('OPEN with O_TRUNC that may', O.OPEN, [u32(0o1002, 0)], 1000, 0o106755, false);
+  after('CREATE of what exists that may not', O.CREATE, [u32(0o1102, 0o644, 0, 1), name('f')], 0, 0o100755, true);
+  after('FALLOCATE does not say: root may', O.FALLOCATE, [u64(0, 0, 10), u32(0, 0)], 0, 0o106755, false);
+  after('FALLOCATE does not say: others may not', O.FALLOCATE, [u64(0, 0, 10), u32(0, 0)], 1000, 0o100755, true);
+  after('COPY_FILE_RANGE likewise', O.COPY_FILE_RANGE, [u64(0, 0, ino, 0, 0, 1, 0)], 1000, 0o100755, true);
+  t.end();
+});
+
+t.test('the umask is applied here (DONT_MASK)', (t) => {
+  const modes = (wire: Wire): string[] => [
+    wire.ask(O.CREATE, 1, [u32(0o102, 0o666, 0o027, 0), name('a')]).body,
+    wire.ask(O.MKDIR, 1, [u32(0o777, 0o027), name('b')]).body,
+    wire.ask(O.MKNOD, 1, [u32(0o010666, 0, 0o027, 0), name('c')]).body,
+    wire.ask(O.TMPFILE, 1, [u32(0o102, 0o666, 0o027, 0), name('#')]).body,
+  ].map((body) => body.readUInt32LE(40 + 60).toString(8));
+  t.same(modes(agreed(1 << 6)), ['100640', '40750', '10640', '100640']);
+  t.same(modes(agreed(0)), ['100666', '40777', '10666', '100666'], 'unless the kernel did it');
+  t.end();
+});
+
+t.test('extended attributes', (t) => {
+  for (const extended of [true, false]) {
+    const wire = agreed((extended ? 1 << 29 : 0) | (1 << 20));
+    const ino = makeFile(wire, 'f');
+    const set = (text: string, value: Buffer, flags = 0, extra = 0): number =>
+      wire.ask(O.SETXATTR, ino, [u32(value.length, flags), ...(extended ? [u32(extra, 0)] : []), name(text), value]).error;
+    const get = (text: string, size: number): { error: number; body: Buffer } => wire.ask(O.GETXATTR, ino, [u32(size, 0), name(text)]);
+    t.equal(set('user.a', Buffer.from('value'), 1), 0);
+    t.equal(set('user.big', Buffer.alloc(65_536, 3), 2), 0);
+    t.equal(set('system.posix_acl_access', Buffer.alloc(0), 0, 1), 0);
+    t.same(wire.fs.calls.filter((call) => call.startsWith('setX')), ['setXattr 2 user.a 5 1', 'setXattr 2 user.big 65536 2', `setXattr 2 system.posix_acl_access 0 ${extended ? '4' : '0'}`]);
+    t.same(get('user.a', 0).body, u32(5, 0), 'size 0 asks for the length');
+    t.equal(get('user.a', 100).body.toString(), 'value');
+    t.equal(get('user.a', 4).error, Errno.ERANGE);
+    t.equal(get('user.none', 4).error, Errno.ENODATA);
+    t.ok(get('user.big', 65_536).body.equals(Buffer.alloc(65_536, 3)));
+    t.equal(get('system.posix_acl_access', 10).body.length, 0, 'an empty value');
+    t.equal(wire.ask(O.SETXATTR, ino, [u32(50, 0), ...(extended ? [u32(0, 0)] : []), name('user.a'), Buffer.alloc(49)]).error, Errno.EIO, 'a value that is not there');
+
+    set('trusted.t', Buffer.alloc(1));
+    set('user.z', Buffer.alloc(1));
+    const list = (size: number, uid: number): { error: number; body: Buffer } => wire.ask(O.LISTXATTR, ino, [u32(size, 0)], { uid });
+    t.equal(list(1000, 0).body.toString(), 'user.a\0user.big\0system.posix_acl_access\0trusted.t\0user.z\0');
+    t.equal(list(1000, 7).body.toString(), 'user.a\0user.big\0system.posix_acl_access\0user.z\0', 'trusted ones are for root');
+    t.same([list(0, 0).body, list(0, 7).body], [u32(57, 0), u32(47, 0)]);
+    t.equal(list(56, 0).error, Errno.ERANGE);
+    t.equal(list(47, 7).error, 0);
+    t.equal(wire.ask(O.REMOVEXATTR, ino, [name('user.a')]).error, 0);
+    t.equal(wire.ask(O.REMOVEXATTR, ino, [name('user.a')]).error, Errno.ENODATA);
+  }
+  t.end();
+});
+
+t.test('ACLs that nobody checks are none', (t) => {
+  for (const wire of [agreed(0), agreed(1 << 20, false)]) {
+    const ino = makeFile(wire, 'f');
+    wire.fs.node(asIno(ino)).xattrs.set('system.posix_acl_access', Buffer.from('acl')).set('user.a', Buffer.from('a'));
+    const acl = name('system.posix_acl_access');
+    t.equal(wire.ask(O.SETXATTR, ino, [u32(3, 0), acl, Buffer.from('acl')]).error, Errno.EOPNOTSUPP, 'set');
+    t.equal(wire.ask(O.GETXATTR, ino, [u32(100, 0), acl]).error, Errno.EOPNOTSUPP, 'get');
+    t.equal(wire.ask(O.REMOVEXATTR, ino, [acl]).error, Errno.EOPNOTSUPP, 'remove');
+    t.equal(wire.ask(O.LISTXATTR, ino, [u32(100, 0)]).body.toString(), 'user.a\0', 'list');
+    t.equal(wire.ask(O.GETXATTR, ino, [u32(100, 0), name('user.a')]).body.toString(), 'a', 'others are there');
+  }
   t.end();
 });
 
@@ -274,7 +368,7 @@ t.test('lookup counts come back', (t) => {
 
 t.test('what is not served is answered so that the kernel stops asking', (t) => {
   const wire = new Wire();
-  const unserved = [O.FLUSH, O.ACCESS, O.POLL, O.BMAP, O.GETXATTR, O.SETXATTR, O.LISTXATTR, O.REMOVEXATTR, O.GETLK, O.SETUPMAPPING, 53 + 1, 4096, 0, 7];
+  const unserved = [O.FLUSH, O.ACCESS, O.POLL, O.BMAP, O.GETLK, O.SETUPMAPPING, 53 + 1, 4096, 0, 7];
   for (const opcode of unserved) t.equal(wire.ask(opcode, 1, [Buffer.alloc(64)]).error, Errno.ENOSYS, `opcode ${String(opcode)}`);
   t.equal(wire.ask(O.IOCTL, 1, [Buffer.alloc(32)]).error, Errno.ENOTTY);
   for (const opcode of [O.INTERRUPT, O.NOTIFY_REPLY]) t.same(wire.exchange(opcode, 1, [u64(1)]), []);

@@ -1,13 +1,14 @@
 // Guards promises 6 and 7 in the allocator: what it derives in DRAM survives aborted transactions, thousands of full groups
 // and damaged ones; and the orphan list never takes the volume with it.
 import t from 'tap';
+import { FsError } from '../../src/base/errno.js';
 import { Random } from '../../src/base/random.js';
 import { asBlockNo, asByteAddr, asIno, GIB, MIB, TIB } from '../../src/base/units.js';
 import { ManualClock } from '../../src/base/clock.js';
 import { makeVolume } from '../../mkfs/layout.js';
 import { verifyVolume } from '../../src/check/verify.js';
-import { BLOCK_SIZE, GROUP_BLOCKS, Magic } from '../../src/format/layout.js';
-import { AttributeChange, Caller, Change, Name, Ranges } from '../../src/fs/types.js';
+import { BLOCK_SIZE, CHUNK_BLOCKS, GROUP_BLOCKS, Magic } from '../../src/format/layout.js';
+import { AttributeChange, Caller, Change, Name, Ranges, Statistics } from '../../src/fs/types.js';
 import { openVolume } from '../../src/fs/volume.js';
 import { recoverJournal } from '../../src/journal/recovery.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
@@ -190,5 +191,63 @@ t.test('a file whose cut could not be finished does not grow over old bytes', (t
   damaged.setAttributes(ino, Object.assign(new AttributeChange(), { mask: Change.size, size: 0 }));
   while (damaged.backgroundStep());
   t.throws(() => damaged.write(ino, 10 * BLOCK_SIZE, new Uint8Array(1), 0, 1), { code: 'EIO' });
+  t.end();
+});
+
+/** A host that has little left for a sparse image: 2 MiB at a time as long as it can, then no more than what is asked for. */
+class NearlyFullHost extends SimulatedPmem {
+  private readonly backedBlocks = new Set<number>();
+
+  constructor(bytes: number, private readonly hostBlocks: number) {
+    super(bytes);
+  }
+
+  override back(address: number, length: number): void {
+    const first = Math.floor(address / BLOCK_SIZE);
+    const end = Math.ceil((address + length) / BLOCK_SIZE);
+    for (let block = first; block < end; block = (Math.floor(block / CHUNK_BLOCKS) + 1) * CHUNK_BLOCKS) {
+      const chunk = Math.floor(block / CHUNK_BLOCKS) * CHUNK_BLOCKS;
+      const backed = this.backRange(chunk, chunk + CHUNK_BLOCKS) || this.backRange(block, Math.min(end, chunk + CHUNK_BLOCKS));
+      if (!backed) throw new FsError('ENOSPC', `no space on the host for the image at block ${String(block)}`);
+    }
+  }
+
+  private backRange(from: number, to: number): boolean {
+    const missing: number[] = [];
+    for (let block = from; block < to; block += 1) if (!this.backedBlocks.has(block)) missing.push(block);
+    if (this.backedBlocks.size + missing.length > this.hostBlocks) return false;
+    for (const block of missing) this.backedBlocks.add(block);
+    return true;
+  }
+}
+
+t.test('removing files frees them although the host has no space left', (t) => {
+  const pmem = new NearlyFullHost(64 * MIB, (9 * MIB) / BLOCK_SIZE);
+  makeVolume(pmem, { label: '', uuid: new Uint8Array(16), journalId: 1, hashSeed: 1 });
+  const messages: string[] = [];
+  const fs = openVolume(pmem, { log: (_level, message) => messages.push(message) });
+  const [fresh, later] = [new Statistics(), new Statistics()];
+  fs.statistics(fresh);
+  const name = (index: number): Name => {
+    const bytes = Buffer.from(`file ${String(index)}`);
+    return new Name().set(bytes, 0, bytes.length);
+  };
+  // Data takes the host's space but for some blocks, names the rest, to the last block.
+  const large = new Uint8Array(3 * MIB - 40 * BLOCK_SIZE).fill(7);
+  fs.write(fs.makeNode(root, name(-1), 0o100644, caller, 0, 0), 0, large, 0, large.length);
+  let made = 0;
+  try {
+    for (; ; made += 1) fs.makeNode(root, name(made), 0o100644, caller, 0, 0);
+  } catch (error) {
+    t.match(error, { code: 'ENOSPC' }, 'the host is full after some files');
+  }
+  t.ok(made > 100, 'and there were many', { made });
+  // Every other first: the free inodes lie scattered then.
+  for (const parity of [0, 1]) for (let index = parity; index < made; index += 2) fs.unlink(root, name(index));
+  fs.unlink(root, name(-1));
+  fs.statistics(later);
+  t.same(later, fresh, 'everything is free again');
+  t.same(messages, [], 'and nothing went wrong');
+  fs.close();
   t.end();
 });

@@ -188,6 +188,10 @@ export class PathOperations {
     if (movesPaths) this.paths.moved();
   }
 
+  noteDamage(message: string): void {
+    this.fs.noteDamage(message);
+  }
+
   private makeNode(path: string, mode: number, device: number): Ino {
     const parent = this.paths.parentOf(path);
     // The owner need not be the one who asks, and nobody may make a set-user-id program of somebody else's.

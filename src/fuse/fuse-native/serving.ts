@@ -18,7 +18,7 @@ export class Serving {
 
   /** `served` is called after each request. */
   constructor(
-    files: PathOperations,
+    private readonly files: PathOperations,
     private readonly debug: boolean,
     private readonly log: LogFunction,
     private readonly served: () => void,
@@ -102,6 +102,7 @@ export class Serving {
     const media = errno === Errno.EIO || errno === Errno.EUCLEAN || errno === Errno.EPROTO;
     if (!media) return errno;
     this.report(error.message, `${what}: ${error.message}`);
+    this.files.noteDamage(error.message);
     return Errno.EIO;
   }
 }

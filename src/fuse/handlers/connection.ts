@@ -1,4 +1,3 @@
-import { Errno } from '../../base/errno.js';
 import type { Ino } from '../../base/units.js';
 import { getU64 } from '../../format/numbers.js';
 import { negotiate } from '../negotiation.js';
@@ -6,9 +5,9 @@ import { BATCH_FORGET_IN_SIZE, BatchForgetIn, FORGET_IN_SIZE, FORGET_ONE_SIZE, F
 import type { Session } from '../session.js';
 
 export function init(session: Session): void {
-  const protocol = negotiate(session.request);
+  const protocol = negotiate(session.request, session.wantsAcls);
   // A kernel with a newer major version reads ours from the answer and asks again.
-  if (session.request.u32(InitIn.major) === PROTOCOL_MAJOR) session.protocol = protocol;
+  if (session.request.u32(InitIn.major) === PROTOCOL_MAJOR) session.shared.protocol = protocol;
   session.replies.init(protocol);
 }
 
@@ -21,11 +20,6 @@ export function destroy(session: Session): void {
 export function syncfs(session: Session): void {
   session.fs.flushTimes();
   session.replies.done();
-}
-
-/** None is known yet. ENOSYS would say so for all files and for good. */
-export function ioctl(session: Session): void {
-  session.replies.error(Errno.ENOTTY);
 }
 
 /** INTERRUPT: every request is answered before the next is read, so there is never one under way. NOTIFY_REPLY: none was asked for. */

@@ -1,6 +1,4 @@
-import { FsError } from '../../base/errno.js';
 import { MIB } from '../../base/units.js';
-import { Change } from '../../fs/types.js';
 import { OpenFlag, WriteFlag } from '../flags.js';
 import { MAX_IO_BYTES } from '../negotiation.js';
 import {
@@ -24,17 +22,12 @@ import type { Session } from '../session.js';
 const COPY_BYTES_MAX = 4 * MIB;
 
 export function open(session: Session): void {
-  const { request, change, fs } = session;
+  const { request, fs } = session;
   request.need(OPEN_IN_SIZE);
-  if ((request.u32(OpenIn.flags) & OpenFlag.TRUNC) !== 0) {
-    // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this, so set-user-id goes here. Who may keep it is a matter of
-    // CAP_FSETID, which a request doesn't tell; root is who usually has it.
-    if (request.caller.uid !== 0) session.killPrivileges(request.nodeid);
-    change.mask = Change.size;
-    change.size = 0;
-    fs.setAttributes(request.nodeid, change);
-    session.workDue = true;
-  }
+  const flags = request.u32(OpenIn.flags);
+  if ((flags & (OpenFlag.ACCMODE | OpenFlag.TRUNC)) !== 0) fs.checkOpen(request.nodeid, (flags & (OpenFlag.APPEND | OpenFlag.TRUNC)) === OpenFlag.APPEND);
+  // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this.
+  if ((flags & OpenFlag.TRUNC) !== 0) session.truncate(request.nodeid, request.u32(OpenIn.openFlags));
   session.replies.opened(session.openFlags);
 }
 
@@ -42,10 +35,12 @@ export function open(session: Session): void {
 export function read(session: Session): void {
   const { request, ranges, replies, fs } = session;
   request.need(READ_IN_SIZE);
-  const offset = request.fileOffset(ReadIn.offset);
+  // Beyond 2^53 it is inexact, and beyond the end of every file all the same.
+  const offset = request.u64(ReadIn.offset);
   const size = Math.min(request.u32(ReadIn.size), MAX_IO_BYTES);
+  const silent = (request.u32(ReadIn.flags) & OpenFlag.NOATIME) !== 0;
   session.timesDue = true;
-  replies.data(fs.read(request.nodeid, offset, size, ranges), ranges);
+  replies.data(fs.read(request.nodeid, offset, size, ranges, silent), ranges);
 }
 
 /** The payload goes from the receive buffer to the medium; no byte of it comes through here. */
@@ -58,7 +53,8 @@ export function write(session: Session): void {
   request.need(WRITE_IN_SIZE + size);
   if ((flags & WriteFlag.KILL_SUIDGID) !== 0) session.killPrivileges(request.nodeid);
   session.timesDue = true;
-  replies.written(fs.write(request.nodeid, offset, request.bytes, IN_HEADER_SIZE + WRITE_IN_SIZE, size));
+  const mapped = (flags & WriteFlag.CACHE) !== 0;
+  replies.written(fs.write(request.nodeid, offset, request.bytes, IN_HEADER_SIZE + WRITE_IN_SIZE, size, mapped));
 }
 
 /** close(2) doesn't wait for this; the inode is held by its lookup count. */
@@ -78,6 +74,7 @@ export function fallocate(session: Session): void {
   request.need(FALLOCATE_IN_SIZE);
   const offset = request.fileOffset(FallocateIn.offset);
   const length = request.fileOffset(FallocateIn.length);
+  if (session.callerLosesPrivileges) session.killPrivileges(request.nodeid);
   fs.allocate(request.nodeid, request.u32(FallocateIn.mode), offset, length);
   session.workDue = true;
   session.replies.done();
@@ -86,10 +83,8 @@ export function fallocate(session: Session): void {
 export function lseek(session: Session): void {
   const { request, fs } = session;
   request.need(LSEEK_IN_SIZE);
-  const offset = request.i64(LseekIn.offset);
-  // No file has data or a hole there: lseek(2) has ENXIO for it, not EFBIG.
-  if (offset < 0 || offset > Number.MAX_SAFE_INTEGER) throw new FsError('ENXIO');
-  session.replies.u64(fs.seek(request.nodeid, offset, request.u32(LseekIn.whence)));
+  // A negative offset comes as one beyond the end of every file; ENXIO is the answer to both.
+  session.replies.u64(fs.seek(request.nodeid, request.u64(LseekIn.offset), request.u32(LseekIn.whence)));
 }
 
 export function copyFileRange(session: Session): void {
@@ -104,10 +99,11 @@ export function copyFileRange64(session: Session): void {
 function copy(session: Session): number {
   const { request, fs } = session;
   request.need(COPY_FILE_RANGE_IN_SIZE);
-  const sourceOffset = request.fileOffset(CopyFileRangeIn.offsetIn);
+  const sourceOffset = request.u64(CopyFileRangeIn.offsetIn);
   const target = request.ino(CopyFileRangeIn.nodeidOut);
   const targetOffset = request.fileOffset(CopyFileRangeIn.offsetOut);
   const length = Math.min(request.u64(CopyFileRangeIn.length), COPY_BYTES_MAX);
   session.timesDue = true;
+  if (session.callerLosesPrivileges) session.killPrivileges(target);
   return fs.copyRange(request.nodeid, sourceOffset, target, targetOffset, length);
 }

@@ -1,8 +1,8 @@
-import { FsError } from '../../base/errno.js';
+import { Errno, FsError } from '../../base/errno.js';
 import type { Ino } from '../../base/units.js';
 import { getU64 } from '../../format/numbers.js';
 import { direntSize } from '../dirent-sink.js';
-import { OpenReply } from '../flags.js';
+import { OpenFlag, OpenReply } from '../flags.js';
 import { DirentOut, ENTRY_OUT_SIZE, EntryOut, READ_IN_SIZE, ReadIn } from '../protocol.js';
 import type { Replies } from '../replies.js';
 import type { Session } from '../session.js';
@@ -44,7 +44,8 @@ function collect(session: Session, entrySize: number): number {
   const cookie = request.u64(ReadIn.offset);
   session.timesDue = true;
   // Only seekdir with a number of the program's own gets beyond every cookie.
-  if (cookie <= Number.MAX_SAFE_INTEGER) fs.readDirectory(request.nodeid, cookie, sink);
+  const silent = (request.u32(ReadIn.flags) & OpenFlag.NOATIME) !== 0;
+  if (cookie <= Number.MAX_SAFE_INTEGER) fs.readDirectory(request.nodeid, cookie, sink, silent);
   return sink.at - session.replies.body;
 }
 
@@ -65,6 +66,7 @@ function fillEntry(session: Session, at: number): void {
     // A damaged inode doesn't hide its neighbours: its name is shown without attributes (node id 0), and whoever looks it up
     // is told.
     session.report(error.message, `READDIRPLUS of inode ${String(session.request.nodeid)}: ${error.message}`);
+    if (error.errno === Errno.EIO) fs.noteDamage(error.message);
     return;
   }
   fs.hold(ino);

@@ -1,6 +1,5 @@
 import { Errno, FsError } from '../../base/errno.js';
 import type { Ino } from '../../base/units.js';
-import { Change } from '../../fs/types.js';
 import { deviceMajor, deviceMinor } from '../encode.js';
 import { FileType, OpenFlag } from '../flags.js';
 import {
@@ -38,6 +37,7 @@ export function mknod(session: Session): void {
   // mknod(2): no type means a regular file.
   const mode = (given & FileType.MASK) === 0 ? given | FileType.REGULAR : given;
   const device = request.u32(MknodIn.rdev);
+  session.takeUmask(request.u32(MknodIn.umask));
   session.giveEntry(fs.makeNode(request.nodeid, name, mode, request.caller, deviceMajor(device), deviceMinor(device)));
 }
 
@@ -46,6 +46,7 @@ export function mkdir(session: Session): void {
   request.need(MKDIR_IN_SIZE);
   request.name(MKDIR_IN_SIZE, name);
   const mode = (request.u32(MkdirIn.mode) & PERMISSION_BITS) | FileType.DIRECTORY;
+  session.takeUmask(request.u32(MkdirIn.umask));
   session.giveEntry(fs.makeNode(request.nodeid, name, mode, request.caller, 0, 0));
 }
 
@@ -55,6 +56,7 @@ export function create(session: Session): void {
   request.need(CREATE_IN_SIZE);
   request.name(CREATE_IN_SIZE, name);
   const mode = (request.u32(CreateIn.mode) & PERMISSION_BITS) | FileType.REGULAR;
+  session.takeUmask(request.u32(CreateIn.umask));
   let ino: Ino;
   try {
     ino = fs.makeNode(request.nodeid, name, mode, request.caller, 0, 0);
@@ -68,7 +70,7 @@ export function create(session: Session): void {
 
 /** CREATE without O_EXCL of a name that is there after all: the same as opening it. */
 function openExisting(session: Session, exists: FsError): Ino {
-  const { request, fs, name, attributes, change } = session;
+  const { request, fs, name, attributes } = session;
   const ino = fs.lookup(request.nodeid, name);
   if (ino === 0) throw exists;
   fs.getAttributes(ino, attributes);
@@ -76,10 +78,7 @@ function openExisting(session: Session, exists: FsError): Ino {
   if (type === FileType.DIRECTORY) throw new FsError('EISDIR');
   if (type !== FileType.REGULAR) throw exists;
   if ((request.u32(CreateIn.flags) & OpenFlag.TRUNC) !== 0) {
-    change.mask = Change.size | (request.caller.uid === 0 ? 0 : Change.killPrivileges);
-    change.size = 0;
-    fs.setAttributes(ino, change);
-    session.workDue = true;
+    session.truncate(ino, request.u32(CreateIn.openFlags));
   }
   return ino;
 }
@@ -89,6 +88,7 @@ export function tmpfile(session: Session): void {
   const { request, fs } = session;
   request.need(CREATE_IN_SIZE);
   const mode = (request.u32(CreateIn.mode) & PERMISSION_BITS) | FileType.REGULAR;
+  session.takeUmask(request.u32(CreateIn.umask));
   session.giveEntry(fs.makeTemporary(request.nodeid, mode, request.caller), session.openFlags);
 }
 
@@ -145,7 +145,7 @@ function renameNames(session: Session, namesAt: number, newParent: Ino, flags: n
   const { request, name, otherName, fs } = session;
   const next = request.name(namesAt, name);
   request.name(next, otherName);
-  fs.rename(request.nodeid, name, newParent, otherName, flags);
+  fs.rename(request.nodeid, name, newParent, otherName, flags, request.caller);
   session.workDue = true;
   session.replies.done();
 }

@@ -4,11 +4,13 @@ import * as attributes from './attributes.js';
 import * as connection from './connection.js';
 import * as data from './data.js';
 import * as directory from './directory.js';
+import * as ioctl from './ioctl.js';
 import * as namespace from './namespace.js';
+import * as xattrs from './xattrs.js';
 
 /**
  * Who serves what. Missing are the requests that ENOSYS answers for good, so that the kernel doesn't ask again: FLUSH
- * (nothing waits for close), ACCESS (default_permissions), POLL, BMAP, and for now the extended attributes.
+ * (nothing waits for close), ACCESS (default_permissions), POLL, BMAP.
  */
 const byOpcode: readonly (readonly [OpcodeNumber, Handler])[] = [
   [Opcode.LOOKUP, namespace.lookup],
@@ -29,6 +31,10 @@ const byOpcode: readonly (readonly [OpcodeNumber, Handler])[] = [
   [Opcode.STATFS, attributes.statfs],
   [Opcode.RELEASE, data.release],
   [Opcode.FSYNC, data.fsync],
+  [Opcode.SETXATTR, xattrs.setxattr],
+  [Opcode.GETXATTR, xattrs.getxattr],
+  [Opcode.LISTXATTR, xattrs.listxattr],
+  [Opcode.REMOVEXATTR, xattrs.removexattr],
   [Opcode.INIT, connection.init],
   [Opcode.OPENDIR, directory.opendir],
   [Opcode.READDIR, directory.readdir],
@@ -37,7 +43,7 @@ const byOpcode: readonly (readonly [OpcodeNumber, Handler])[] = [
   [Opcode.CREATE, namespace.create],
   [Opcode.INTERRUPT, connection.noReply],
   [Opcode.DESTROY, connection.destroy],
-  [Opcode.IOCTL, connection.ioctl],
+  [Opcode.IOCTL, ioctl.ioctl],
   [Opcode.NOTIFY_REPLY, connection.noReply],
   [Opcode.BATCH_FORGET, connection.batchForget],
   [Opcode.FALLOCATE, data.fallocate],

@@ -1,0 +1,51 @@
+import { addon } from '../../native/addon.js';
+import type { CounterPages } from '../fs/references.js';
+import { COUNTERS_PER_PAGE, SEGMENT_BYTES, SEGMENT_CONTROL_BYTES, SEGMENT_COUNTERS } from '../fs/segment.js';
+
+const PAGE_BYTES = 4 * COUNTERS_PER_PAGE;
+/** Counters are mapped so much at a time: those of 16 million inodes. */
+const WINDOW_BYTES = 64 * 1048576;
+const PAGES_PER_WINDOW = WINDOW_BYTES / PAGE_BYTES;
+
+/** Makes the segment of a new mount; returns its descriptor. */
+export function createSegment(): number {
+  return addon.createSegment(SEGMENT_BYTES);
+}
+
+/** Maps all of it but the counters. */
+export function mapControl(fd: number): ArrayBuffer {
+  return addon.mapSegment(fd, 0, SEGMENT_CONTROL_BYTES);
+}
+
+/** The counters in the segment. */
+export class SegmentPages implements CounterPages {
+  private readonly windows = new Map<number, ArrayBuffer>();
+
+  constructor(private readonly fd: number) {}
+
+  *existing(): Generator<number> {
+    for (let at = this.nextData(SEGMENT_COUNTERS); at >= 0; ) {
+      const number = Math.floor((at - SEGMENT_COUNTERS) / PAGE_BYTES);
+      yield number;
+      at = this.nextData(SEGMENT_COUNTERS + (number + 1) * PAGE_BYTES);
+    }
+  }
+
+  page(number: number): Uint32Array {
+    const index = Math.floor(number / PAGES_PER_WINDOW);
+    let window = this.windows.get(index);
+    if (window === undefined) {
+      window = addon.mapSegment(this.fd, SEGMENT_COUNTERS + index * WINDOW_BYTES, WINDOW_BYTES);
+      this.windows.set(index, window);
+    }
+    return new Uint32Array(window, (number % PAGES_PER_WINDOW) * PAGE_BYTES, COUNTERS_PER_PAGE);
+  }
+
+  release(number: number): void {
+    addon.punchSegment(this.fd, SEGMENT_COUNTERS + number * PAGE_BYTES, PAGE_BYTES);
+  }
+
+  private nextData(from: number): number {
+    return addon.nextSegmentData(this.fd, from);
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * The shared memory segment of a mount: what a server leaves to the next one. The supervisor makes it and keeps it; the servers map it.
+ * This file defines all of it. Numbers are the machine's own (nothing here is ever on a medium): u32, or f64 for whole numbers below 2^53.
+ *
+ * Every field is written before the reply that makes it true. A server can be killed between any two stores, but not lose
+ * one: stores to shared memory are there, in program order, for whoever maps it next. Neither V8's compilers nor the CPU
+ * reorder them as seen by a process that starts after the death.
+ */
+export const SEGMENT_MAGIC = 0x4753564e;
+/** Raised by every change of this file: a server of another version refuses to go on from what it can't read. */
+export const SEGMENT_VERSION = 1;
+
+/** Byte offsets. */
+export const Segment = {
+  magic: 0,
+  version: 4,
+  /** f64: the first transaction of this mount; request ids in older records are another mount's. 0: not opened yet. */
+  firstSequence: 8,
+  /** f64: requests served to the end. The supervisor looks whether a server got anywhere. */
+  served: 16,
+  /** u32: holds changed in the request being served: entries of `referenceLog`, of which the last REFERENCE_LOG_ENTRIES count. */
+  referenceCount: 24,
+  /** 10 × u32: what was agreed upon at INIT; the first is 1 when the rest is valid. See SharedState. */
+  protocol: 64,
+  /** The request that a server died over. See SharedState. */
+  suspect: 128,
+  /** Entries of two f64: an inode, and the number of its holds before. See ReferenceLog. */
+  referenceLog: 4096,
+  /** Timestamps that are not on the medium yet. See KeptTimes. */
+  times: 36864,
+  /** Free, for what later versions keep (backing ids of open regions, leases of mapped extents). */
+  reserved: 839680,
+  /** Requests are received here: what a server had read and not finished is known to the next. */
+  receive: 1048576,
+} as const;
+
+export const REFERENCE_LOG_ENTRIES = 2048;
+
+/** Blocks of the inode table with pending times at most (Journal writes them out before there are more). */
+export const TIMES_ENTRIES = 1024;
+/** An entry: f64 number of the table block + 1 (0: free), u32 mask of its inodes, u32 unused, 16 × the times of a record. */
+export const TIMES_ENTRY_BYTES = 784;
+
+/** Room for the largest request, rounded up. */
+export const SEGMENT_RECEIVE_BYTES = 1048576 + 8192;
+/** All of the above. */
+export const SEGMENT_CONTROL_BYTES = Segment.receive + SEGMENT_RECEIVE_BYTES;
+
+/** From here on: a u32 per inode, its holds; memory only where there are any. */
+export const SEGMENT_COUNTERS = 4 * 1048576;
+/** Counters that come and go together, as a page of CounterPages. */
+export const COUNTERS_PER_PAGE = 4096;
+/** Of the whole segment; more inodes than any volume can have. */
+export const SEGMENT_BYTES = 2 ** 48;

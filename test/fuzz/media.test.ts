@@ -1,0 +1,21 @@
+// Guards promise 7: whatever the bytes of a volume say, using, checking and repairing it ends, with an errno at worst; what was not damaged is intact.
+//
+// FUZZ_IMAGES=n runs more images, SEED=n starts elsewhere; `make fuzz SEED=n` runs one of them alone.
+import t from 'tap';
+import { seed } from '../helpers/run.js';
+import { describeFailure, runCampaign } from './campaign.js';
+
+const SEED = seed();
+const IMAGES = Number(process.env['FUZZ_IMAGES'] ?? 300);
+
+t.comment(`SEED=${String(SEED)}`);
+t.setTimeout(3_600_000);
+
+await t.test(`${String(IMAGES)} damaged images`, async (t) => {
+  const result = await runCampaign({ firstSeed: SEED, images: IMAGES });
+  const { done, opened, repaired, seconds, failures } = result;
+  t.comment(`${String(done)} images in ${seconds.toFixed(1)} s: ${String(opened)} could be mounted, ${String(repaired)} were repaired`);
+  for (const failure of failures) t.comment(describeFailure(failure));
+  t.equal(failures.length, 0, 'no crash, no hang, no other damage');
+  t.ok(opened > IMAGES / 4, 'and most of them can be mounted: the damage is not all in the superblock', { opened });
+});
