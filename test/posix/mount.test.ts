@@ -1,0 +1,67 @@
+// Guards: through a real mount every call of the conformance table gives what Linux gives on a local filesystem, as root and as other users.
+//
+// NVMFS_TEST_DIR=/directory tries the table itself on another filesystem. POSIX_OPTIONS=dax=always,… adds mount options, POSIX_TOPIC=name runs one
+// topic, POSIX_REMOUNT=n remounts after every n cases.
+import { chmodSync } from 'node:fs';
+import t from 'tap';
+import { cannotMount, Volume } from '../helpers/volume.js';
+import { missing } from '../helpers/run.js';
+import { compileDriver, DriverExecutor } from './driver.js';
+import { runTopics } from './run.js';
+import { describeExcluded, table, waitsFor } from './table.js';
+import type { Case } from './case.js';
+
+const OPTIONS = (process.env['POSIX_OPTIONS'] ?? '').split(',').filter((word) => word !== '');
+const TOPIC = process.env['POSIX_TOPIC'];
+t.setTimeout(600_000);
+const REMOUNT_EVERY = Number(process.env['POSIX_REMOUNT'] ?? 500);
+
+await t.test('the conformance table through a mount', { timeout: 600_000, skip: cannotMount() || missing('gcc') }, async (t) => {
+  const volume = new Volume({ size: '1g', mountOptions: ['suid', 'dev', ...OPTIONS] });
+  const { real } = volume;
+  let driver: DriverExecutor | undefined;
+  const exclude = (test: Case): string | undefined => {
+    if (real) return waitsFor(test);
+    return test.steps.includes('--- ') ? 'needs a volume of its own' : (test.host ?? waitsFor(test));
+  };
+  try {
+    await volume.format();
+    await volume.mount();
+    chmodSync(volume.scratch, 0o755);
+    chmodSync(volume.directory, 0o755);
+    const executor = new DriverExecutor(await compileDriver(volume.scratch), volume.directory, async (readOnly) => {
+      await volume.unmount();
+      await volume.mount(readOnly ? ['ro'] : []);
+    });
+    driver = executor;
+    const totals = { cases: 0, assertions: 0 };
+    for (const topic of table.filter(({ name }) => TOPIC === undefined || TOPIC === name)) {
+      await t.test(topic.name, { timeout: 300_000 }, async (t) => {
+        const outcome = await runTopics([topic], {
+          executor,
+          exclude,
+          report: {
+            assertion: (passed, message, detail) => {
+              t.ok(passed, message, passed ? {} : detail);
+            },
+          },
+          between: async (finished) => {
+            if (real && finished % REMOUNT_EVERY === 0) await executor.remount(false);
+          },
+        });
+        totals.cases += outcome.cases;
+        totals.assertions += outcome.assertions;
+        t.comment(`${topic.name}: ${String(outcome.assertions)} assertions in ${String(outcome.cases)} cases`);
+        for (const line of describeExcluded(outcome.excluded)) t.comment(line);
+        t.ok(outcome.cases > 0, `cases of ${topic.name} were run`);
+      });
+    }
+    t.comment(`${String(totals.assertions)} assertions in ${String(totals.cases)} cases`);
+    await executor.leave();
+    await volume.unmount();
+    await volume.verifyClean(t);
+  } finally {
+    driver?.end();
+    volume.destroy();
+  }
+});
