@@ -67,7 +67,7 @@ class Supervised {
 
   /** The processes that have the device, without the supervisor. */
   get servers(): number[] {
-    return holders('/dev/fuse').filter((pid) => pid !== this.pid && readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1').includes(this.volume.image));
+    return holders('/dev/fuse').filter((pid) => pid !== this.pid && commandOf(pid).includes(this.volume.image));
   }
 
   kill(): void {
@@ -83,6 +83,15 @@ class Supervised {
     const result = await tryRun(tools.nvmfs, ['umount', this.volume.directory], { timeout: 60_000 });
     if (result.status !== 0) throw new Error(describeRun('umount', [], result));
     return this.ended;
+  }
+}
+
+/** The command line of a process; empty if it has just ended. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1');
+  } catch {
+    return '';
   }
 }
 
