@@ -46,10 +46,10 @@ let serving = false;
 /** Before and after each call of a method. */
 function haunt<T extends object>(prototype: T, ...methods: (keyof T & string)[]): void {
   for (const method of methods) {
-    const original = prototype[method] as Method;
+    const original: unknown = prototype[method];
     prototype[method] = function (this: T, ...given: unknown[]): unknown {
       if (serving) event();
-      const result = Reflect.apply(original, this, given) as unknown;
+      const result = Reflect.apply(original as Method, this, given);
       if (serving) event();
       return result;
     } as T[keyof T & string];
