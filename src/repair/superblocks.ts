@@ -1,36 +1,12 @@
 import { FsError, fail } from '../base/errno.js';
 import { asByteAddr } from '../base/units.js';
-import { areaFault, itemCount, itemLength, itemOffset } from '../check/item-area.js';
 import { BlockBuffer } from '../check/medium.js';
-import { hashOfName } from '../check/name-hash.js';
-import {
-  BLOCK_SIZE,
-  BlockHeader,
-  COLLISIONS_MAX,
-  Dentry,
-  Extent,
-  EXTENT_PAYLOAD_SIZE,
-  Inode,
-  INODE_SIZE,
-  JournalRecord,
-  KEY_SIZE,
-  LABEL_SIZE,
-  Magic,
-  NAME_MAX,
-  PRIMARY_SUPERBLOCK,
-  ROOT_INO,
-  STATE_BLOCK,
-  TREE_MAX_DEPTH,
-  TREE_NODE_AREA,
-  TREE_ROOT_AREA,
-  TREE_ROOT_SIZE,
-  TreeRoot,
-  VolumeState,
-} from '../format/layout.js';
+import { BLOCK_SIZE, BlockHeader, LABEL_SIZE, PRIMARY_SUPERBLOCK } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
 import { backupCandidates, decodeSuperblock, encodeSuperblock, featureNames, type Geometry, KNOWN_READ_ONLY_COMPAT } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { Problems } from './problems.js';
+import { fitOf } from './superblock-fit.js';
 import { loadBlock } from './writer.js';
 
 /** A superblock that can be read. */
@@ -92,80 +68,14 @@ function read(pmem: Pmem, block: number, errors: FsError[]): Candidate | undefin
 /** The primary, unless a backup that differs in what everything hangs on fits the volume better. */
 function choose(pmem: Pmem, primary: Candidate | undefined, backups: readonly Candidate[]): Candidate | undefined {
   let best = primary;
-  let bestScore = primary === undefined ? -1 : score(pmem, primary.geometry);
+  let bestScore = primary === undefined ? -1 : fitOf(pmem, primary.geometry);
   for (const backup of backups) {
-    const points = score(pmem, backup.geometry);
+    const points = fitOf(pmem, backup.geometry);
     if (points <= bestScore) continue;
     best = backup;
     bestScore = points;
   }
   return best;
-}
-
-/** How well a superblock fits what is on the medium. */
-function score(pmem: Pmem, geometry: Geometry): number {
-  const buffer = new BlockBuffer();
-  let points = 0;
-  if (isHeaded(pmem, STATE_BLOCK, Magic.state, geometry.seed, buffer)) points += 2;
-  if (isHeaded(pmem, geometry.groupStart, Magic.group, geometry.seed, buffer)) points += 1;
-  if (isHeaded(pmem, geometry.totalBlocks - 1, Magic.superblock, 0, buffer)) points += 1;
-  if (hashesFit(pmem, geometry)) points += 1;
-  for (let segment = 0; segment < geometry.journalSegments; segment++) {
-    if (!loadBlock(pmem, geometry.journalStart + segment * geometry.journalSegmentBlocks, buffer)) continue;
-    if (buffer.view.getUint32(JournalRecord.magic, true) !== Magic.record || getU64(buffer.view, JournalRecord.journalId) !== geometry.journalId) continue;
-    points += 1;
-    break;
-  }
-  return points;
-}
-
-/** True when the first name of the root directory has the hash that its key says: what the hash seed is good for. */
-function hashesFit(pmem: Pmem, geometry: Geometry): boolean {
-  const buffer = new BlockBuffer();
-  const { view, bytes } = buffer;
-  if (!isHeaded(pmem, STATE_BLOCK, Magic.state, geometry.seed, buffer)) return false;
-  const table = firstItem(pmem, geometry, buffer, VolumeState.tableRoot, EXTENT_PAYLOAD_SIZE, EXTENT_PAYLOAD_SIZE);
-  if (table < 0 || getU64(view, table) !== 0) return false;
-  const block = getU64(view, table + KEY_SIZE + Extent.block);
-  if (!(block < geometry.totalBlocks) || (block + 1) * BLOCK_SIZE > pmem.size || !loadBlock(pmem, block, buffer)) return false;
-  const body = ROOT_INO * INODE_SIZE + Inode.body;
-  const entry = firstItem(pmem, geometry, buffer, body, Dentry.name + 1, Dentry.name + NAME_MAX);
-  if (entry < 0) return false;
-  const name = entry + KEY_SIZE + Dentry.name;
-  return Math.floor(getU64(view, entry) / COLLISIONS_MAX) === hashOfName(geometry.hashSeed, bytes, name, firstItemLength - Dentry.name);
-}
-
-/** Length of the payload that `firstItem` found. */
-let firstItemLength = 0;
-
-/** Offset, in the buffer, of the first item of the tree whose root is at `root` of it; −1 when there is none to be found. */
-function firstItem(pmem: Pmem, geometry: Geometry, buffer: BlockBuffer, root: number, shortest: number, longest: number): number {
-  const { view } = buffer;
-  const depth = view.getUint16(root + TreeRoot.depth, true);
-  let area = root + TREE_ROOT_AREA;
-  let size: number = TREE_ROOT_SIZE - TREE_ROOT_AREA;
-  let block = getU64(view, root + TreeRoot.root);
-  for (let level = Math.min(depth, TREE_MAX_DEPTH) - 1; level >= 0; level--) {
-    if (!(block < geometry.totalBlocks) || !isHeaded(pmem, block, Magic.node, geometry.seed, buffer)) return -1;
-    area = TREE_NODE_AREA;
-    size = BLOCK_SIZE - TREE_NODE_AREA;
-    if (level === 0) break;
-    if (areaFault(view, area, size, 8, 8) !== null || itemCount(view, area) === 0) return -1;
-    block = getU64(view, itemOffset(view, area, 0) + KEY_SIZE);
-  }
-  if (areaFault(view, area, size, shortest, longest) !== null || itemCount(view, area) === 0) return -1;
-  firstItemLength = itemLength(view, area, 0);
-  return itemOffset(view, area, 0);
-}
-
-function isHeaded(pmem: Pmem, block: number, magic: number, seed: number, buffer: BlockBuffer): boolean {
-  if ((block + 1) * BLOCK_SIZE > pmem.size || !loadBlock(pmem, block, buffer)) return false;
-  const { view, bytes } = buffer;
-  return (
-    view.getUint32(BlockHeader.magic, true) === magic &&
-    getU64(view, BlockHeader.self) === block &&
-    view.getUint32(BlockHeader.checksum, true) === pmem.crc32c(seed, bytes, 4, BLOCK_SIZE - 4)
-  );
 }
 
 /** The same without what harms nobody but must not be: a label that is no text, a time that is none. */
