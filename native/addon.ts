@@ -120,6 +120,11 @@ export interface Addon {
   /** Another descriptor of the same mount; or a negative errno. */
   cloneDevice(fd: number): number;
 
+  /** From now on SIGINT and SIGTERM are only noted; a second one kills. For work that does not return to the event loop. */
+  watchInterrupts(): void;
+  /** True when one was noted. */
+  interrupted(): boolean;
+
   /** Priority 0 (emergency) to 7 (debug). */
   syslog(priority: number, message: string): void;
 }

@@ -9,5 +9,6 @@ void define_image(Napi::Env env, Napi::Object exports);
 void define_medium(Napi::Env env, Napi::Object exports);
 void define_device(Napi::Env env, Napi::Object exports);
 void define_mount(Napi::Env env, Napi::Object exports);
+void define_interrupt(Napi::Env env, Napi::Object exports);
 
 }  // namespace nvmfs

@@ -9,6 +9,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   nvmfs::define_medium(env, exports);
   nvmfs::define_device(env, exports);
   nvmfs::define_mount(env, exports);
+  nvmfs::define_interrupt(env, exports);
   return exports;
 }
 

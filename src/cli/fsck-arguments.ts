@@ -1,36 +1,40 @@
 import { parseArgs } from 'node:util';
 import { FsError } from '../base/errno.js';
 
+/** What is done about problems: nothing; what is safe; everything; what somebody at the terminal says. */
+export type FsckMode = 'check' | 'preen' | 'yes' | 'ask';
+
 /** What the command line of fsck.nvmfs asks for. */
 export interface FsckArguments {
   readonly path: string;
-  /** -n: change nothing; no words about repair. */
-  readonly readOnly: boolean;
-  /** -a, -p: run by the system at start-up. */
-  readonly preen: boolean;
+  readonly mode: FsckMode;
+  /** -f: check everything, even where a quick look would do. */
+  readonly force: boolean;
   readonly verbose: boolean;
   readonly json: boolean;
   /** -C: file descriptor for progress, 0: a line for people on the terminal; null: not asked for. */
   readonly progress: number | null;
 }
 
-export const USAGE = 'usage: fsck.nvmfs [-n] [-f] [-v] [-C fd] [--json] FILE|BLOCK-DEVICE';
+export const USAGE = 'usage: fsck.nvmfs [-n|-a|-p|-y] [-f] [-v] [-C fd] [--json] FILE|BLOCK-DEVICE';
 
 export const HELP = `${USAGE}
 
-Checks an NVMFS volume that is not mounted, completely and without changing it.
+Checks an NVMFS volume that is not mounted, and repairs it. Without -n, -a, -p or -y it asks about every problem, on a terminal.
 
-  -n, --no-changes   change nothing (this version never does)
-  -f, --force        check even if it seems clean (always done)
-  -a, -p             as at start-up: succeed when nothing is wrong
-  -y                 as -n; this version can't repair
+  -n, --no-changes   change nothing: only check
+  -a, -p             repair what is safe without questions, as at start-up; without -f a volume that looks
+                     sound at first sight is not looked at further
+  -y, --yes          repair everything without questions
+  -f, --force        check everything (with -a and -p; the other modes always do)
   -v, --verbose      also print what was counted
   -C FD              progress: 0 a line on the terminal, else "pass done total device" lines to that descriptor
       --json         print the report as JSON (see fsck.nvmfs(8))
   -V, --version      print the version
   -h, --help         print this
 
-Exit code: 0 no errors, 4 errors are left, 8 the check could not be done, 16 wrong usage.
+Exit code: 0 no errors, 1 errors were corrected, 4 errors are left, 8 the check could not be done, 16 wrong usage,
+32 cancelled, 128 the native addon can't be loaded.
 `;
 
 const OPTIONS = {
@@ -54,16 +58,21 @@ export function parseArguments(args: readonly string[]): FsckArguments | 'help' 
   const [path, ...rest] = positionals;
   if (path === undefined || path === '') throw new FsError('EINVAL', `no file or device given; ${USAGE}`);
   if (rest.length > 0) throw new FsError('EINVAL', `one file or device expected, but also given: ${rest.join(' ')}`);
-  const modes = [values['no-changes'], values.automatic || values.preen, values.yes].filter(Boolean);
-  if (modes.length > 1) throw new FsError('EINVAL', 'only one of -n, -a or -p, and -y can be given');
   return {
     path,
-    readOnly: values['no-changes'],
-    preen: values.automatic || values.preen,
+    mode: modeOf(values['no-changes'], values.automatic || values.preen, values.yes),
+    force: values.force,
     verbose: values.verbose,
     json: values.json,
     progress: values.progress === undefined ? null : descriptorOf(values.progress),
   };
+}
+
+function modeOf(check: boolean, preen: boolean, yes: boolean): FsckMode {
+  if ([check, preen, yes].filter(Boolean).length > 1) throw new FsError('EINVAL', 'only one of -n, -a or -p, and -y can be given');
+  if (check) return 'check';
+  if (preen) return 'preen';
+  return yes ? 'yes' : 'ask';
 }
 
 function split(args: readonly string[]) {

@@ -1,11 +1,10 @@
 import { writeSync } from 'node:fs';
-import type { VerifyPhase } from '../check/verify.js';
 
-const PASS: Record<VerifyPhase, number> = { inodes: 1, directories: 2, groups: 3 };
 const INTERVAL_MS = 200;
 
 export interface Progress {
-  show(phase: VerifyPhase, done: number, total: number): void;
+  /** `pass`: its number, counted as e2fsck counts; `activity`: what is being done, for people. */
+  show(pass: number, activity: string, done: number, total: number): void;
   /** Takes the line away. */
   end(): void;
 }
@@ -16,24 +15,27 @@ export interface Progress {
  */
 export function progressTo(descriptor: number, device: string): Progress | null {
   if (descriptor === 0 && !process.stderr.isTTY) return null;
-  let shown = 0;
-  const write = (phase: VerifyPhase, done: number, total: number): void => {
+  let last = 0;
+  let visible = false;
+  const write = (pass: number, activity: string, done: number, total: number): void => {
     if (descriptor > 0) {
-      writeSync(descriptor, `${String(PASS[phase])} ${String(done)} ${String(total)} ${device}\n`);
+      writeSync(descriptor, `${String(pass)} ${String(done)} ${String(total)} ${device}\n`);
       return;
     }
-    const percent = total > 0 ? Math.min(100, Math.floor((100 * done) / total)) : 0;
-    writeSync(2, `\r\x1b[K${device}: checking ${phase}: ${String(percent)}%`);
+    const share = total > 0 ? `${String(Math.min(100, Math.floor((100 * done) / total)))}%` : String(done);
+    writeSync(2, `\r\x1b[K${device}: ${activity}: ${share}`);
+    visible = true;
   };
   return {
-    show(phase, done, total) {
+    show(pass, activity, done, total) {
       const now = Date.now();
-      if (now - shown < INTERVAL_MS) return;
-      shown = now;
-      write(phase, done, total);
+      if (now - last < INTERVAL_MS) return;
+      last = now;
+      write(pass, activity, done, total);
     },
     end() {
-      if (descriptor === 0 && shown > 0) writeSync(2, '\r\x1b[K');
+      if (visible) writeSync(2, '\r\x1b[K');
+      visible = false;
     },
   };
 }

@@ -1,15 +1,20 @@
+import type { QuickReport } from '../check/quick.js';
 import type { VerifyReport } from '../check/verify.js';
+import type { RepairResult } from '../repair/problems.js';
 
 /** What fsck.nvmfs has to say about a volume. */
 export interface FsckResult {
   readonly path: string;
   /** The journal held changes that were not in place: the volume was not unmounted cleanly. */
   readonly journalReplayed: boolean;
+  /** The volume as it is now. */
   readonly report: VerifyReport;
+  /** What was done about problems, null: nothing. */
+  readonly repair: RepairResult | null;
 }
 
 /** One object; fsck.nvmfs(8) describes it. `version` changes when a member changes its meaning or goes away. */
-export function resultAsJson({ path, journalReplayed, report }: FsckResult): string {
+export function resultAsJson({ path, journalReplayed, report, repair }: FsckResult): string {
   return JSON.stringify({
     version: 1,
     path,
@@ -20,6 +25,7 @@ export function resultAsJson({ path, journalReplayed, report }: FsckResult): str
     findingsTotal: report.total,
     findingsByKind: Object.fromEntries(report.countByKind),
     findings: report.findings,
+    repair: repair === null ? null : { found: repair.found, fixed: repair.fixed, left: repair.left, byKind: Object.fromEntries(repair.countByKind) },
   });
 }
 
@@ -34,6 +40,12 @@ export function resultAsText({ path, report }: FsckResult, verbose: boolean): st
   if (verbose) lines.push(...countsAsText(report));
   lines.push(summaryLine(path, report));
   return lines.join('\n');
+}
+
+/** What a quick look showed: one line. */
+export function quickAsText(path: string, { identity, inodes, usedBlocks }: QuickReport): string {
+  const name = identity.label === '' ? path : identity.label;
+  return `${name}: clean, ${String(inodes)} files, ${String(usedBlocks)}/${String(identity.totalBlocks)} blocks`;
 }
 
 function summaryLine(path: string, { identity, statistics, clean, total }: VerifyReport): string {

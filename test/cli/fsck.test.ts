@@ -1,7 +1,7 @@
-// Guards fsck.nvmfs as fsck(8), scripts and people use it: exit codes, nothing written, journals replayed in memory only, one clear
-// line for what can't be checked. What the verifier itself finds is guarded by test/unit/check.test.ts.
+// Guards fsck.nvmfs as fsck(8), scripts and people use it: exit codes, nothing written with -n, what each mode repairs and asks, one
+// clear line for what can't be checked. What verifier and repair do is guarded by test/unit/check.test.ts and repair.test.ts.
 import { createHash } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { asByteAddr } from '../../src/base/units.js';
@@ -21,11 +21,12 @@ import {
 import { getU64, setU64 } from '../../src/format/numbers.js';
 import { MappedPmem } from '../../src/pmem/mapped.js';
 import type { HandmadeVolume } from '../helpers/handmade.js';
-import { Sample, sampleVolume } from '../helpers/sample-volume.js';
-import { command, scratchDirectory } from './command.js';
+import { Sample, sampleVolume, type SampleVolume } from '../helpers/sample-volume.js';
+import { command, ROOT, run, scratchDirectory } from './command.js';
 
 const [directory, remove] = scratchDirectory();
 t.teardown(remove);
+t.setTimeout(600_000);
 
 /** Writes the volume to a sparse file. */
 function imageOf(volume: HandmadeVolume, name: string): string {
@@ -67,33 +68,27 @@ function journalBlock(volume: HandmadeVolume, block: number): void {
 t.test('a clean volume: exit 0, a summary, nothing written', (t) => {
   const path = imageOf(sampleVolume().volume, 'clean');
   const before = digest(path);
-  for (const args of [['-n'], ['-f'], ['-a'], ['-p'], ['-y'], ['-fn'], ['-a', '-C0'], ['-C', '0', '-n']]) {
+  for (const args of [['-n'], ['-af'], ['-pf'], ['-y'], ['-fn'], ['-a', '-f', '-C0'], ['-C', '0', '-n']]) {
     const { exitCode, stdout, stderr } = command('fsck.nvmfs', ...args, path);
     t.equal(exitCode, 0, args.join(' '));
     t.match(stdout, /^handmade: clean, 15 files \(28\.6% non-contiguous\), \d+\/\d+ blocks\n$/);
     t.equal(stderr, '');
+  }
+  for (const args of [['-a'], ['-p'], ['-a', '-C0']]) {
+    t.match(command('fsck.nvmfs', ...args, path), { exitCode: 0, stdout: /^handmade: clean, 15 files, \d+\/\d+ blocks\n$/, stderr: '' });
   }
   t.match(command('fsck.nvmfs', '-nv', path).stdout, /^ +4 directories$/m);
   t.equal(digest(path), before);
   t.end();
 });
 
-t.test('errors: exit 4, one line each, and plain words about repair', (t) => {
-  const { volume } = sampleVolume();
-  volume.editInode(Sample.farFile, (view) => {
-    setU64(view, Inode.blocks, 77);
-  });
-  const path = imageOf(volume, 'damaged');
+t.test('errors: exit 4, one line each', (t) => {
+  const path = imageOf(damaged().volume, 'damaged');
   const before = digest(path);
   const checked = command('fsck.nvmfs', '-n', path);
   t.equal(checked.exitCode, 4);
   t.match(checked.stdout, /^inode-blocks: inode 50: blocks: expected 1, found 77\nhandmade: 1 error, /);
   t.equal(checked.stderr, '');
-  for (const mode of ['-a', '-p', '-y', '-f']) {
-    const { exitCode, stderr } = command('fsck.nvmfs', mode, path);
-    t.equal(exitCode, 4, mode);
-    t.match(stderr, /can't repair/);
-  }
   const json: unknown = JSON.parse(command('fsck.nvmfs', '-n', '--json', path).stdout);
   t.match(json, {
     version: 1,
@@ -105,8 +100,99 @@ t.test('errors: exit 4, one line each, and plain words about repair', (t) => {
     findingsTotal: 1,
     findingsByKind: { 'inode-blocks': 1 },
     findings: [{ kind: 'inode-blocks', ino: 50, expected: '1', found: '77' }],
+    repair: null,
   });
   t.equal(digest(path), before);
+  t.end();
+});
+
+/** A volume with an error that may be repaired without a question. */
+function damaged(): SampleVolume {
+  const sample = sampleVolume();
+  sample.volume.editInode(Sample.farFile, (view) => {
+    setU64(view, Inode.blocks, 77);
+  });
+  return sample;
+}
+
+/** One with another error that may not, and of which nothing is seen at first sight. */
+function ruined(): SampleVolume {
+  const sample = damaged();
+  sample.volume.editInode(Sample.fifo, (view) => {
+    setU64(view, Inode.parent, 1);
+  });
+  return sample;
+}
+
+t.test('-y repairs everything: exit 1, then 0', (t) => {
+  const path = imageOf(ruined().volume, 'repaired');
+  const repaired = command('fsck.nvmfs', '-y', path);
+  t.equal(repaired.exitCode, 1);
+  t.match(repaired.stdout, /^inode-parent: inode 10: parent: expected 0, found 1: correct it$/m);
+  t.match(repaired.stdout, /^inode-blocks: inode 50: blocks: expected 1, found 77: correct it$/m);
+  t.match(repaired.stdout, /^handmade: clean, 15 files/m);
+  t.match(repaired.stderr, /VOLUME WAS MODIFIED/);
+  const after = digest(path);
+  t.match(command('fsck.nvmfs', '-y', path), { exitCode: 0, stderr: '' });
+  t.match(command('fsck.nvmfs', '-n', path), { exitCode: 0 });
+  t.equal(digest(path), after, 'a second run changes nothing');
+  const report: unknown = JSON.parse(command('fsck.nvmfs', '-y', '--json', imageOf(ruined().volume, 'repaired')).stdout);
+  t.match(report, { clean: true, findingsTotal: 0, repair: { found: 2, fixed: 2, left: 0, byKind: { 'inode-blocks': 1, 'inode-parent': 1 } } });
+  t.end();
+});
+
+t.test('-p repairs what is safe, and nothing of a volume with other errors', (t) => {
+  const safe = imageOf(damaged().volume, 'safe');
+  t.match(command('fsck.nvmfs', '-p', safe), { exitCode: 0 }, 'without -f it looks at a few blocks only');
+  t.match(command('fsck.nvmfs', '-pf', safe), { exitCode: 1, stdout: /inode-blocks: .*: correct it/ });
+  t.match(command('fsck.nvmfs', '-n', safe), { exitCode: 0 });
+  const path = imageOf(ruined().volume, 'unsafe');
+  const before = digest(path);
+  const refused = command('fsck.nvmfs', '-af', path);
+  t.equal(refused.exitCode, 4);
+  t.match(refused.stderr, /UNEXPECTED INCONSISTENCY; RUN fsck\.nvmfs MANUALLY/);
+  t.match(refused.stdout, /^inode-parent: /m);
+  t.equal(digest(path), before);
+  const { volume } = sampleVolume();
+  volume.write(volume.totalBlocks - 1, new Uint8Array(BLOCK_SIZE), false);
+  const backup = imageOf(volume, 'no-backup');
+  t.match(command('fsck.nvmfs', '-a', backup), { exitCode: 1, stdout: /superblock-backup/ }, 'a lost backup is seen at first sight');
+  t.match(command('fsck.nvmfs', '-a', backup), { exitCode: 0 });
+  t.end();
+});
+
+t.test('without a terminal nobody can be asked', (t) => {
+  const path = imageOf(damaged().volume, 'no-terminal');
+  const before = digest(path);
+  for (const args of [[], ['-f'], ['-v']]) {
+    t.match(command('fsck.nvmfs', ...args, path), { exitCode: 8, stdout: '', stderr: /^fsck\.nvmfs: a terminal is needed [^\n]+\n$/ });
+  }
+  t.equal(digest(path), before);
+  t.end();
+});
+
+/** Runs fsck.nvmfs on a terminal, with the answers typed. */
+function onTerminal(answers: string, path: string, ...args: string[]): ReturnType<typeof run> {
+  return run('/usr/bin/python3', [join(ROOT, 'test/cli/terminal.py'), answers, join(ROOT, 'bin/fsck.nvmfs'), ...args, path]);
+}
+
+t.test('on a terminal every problem is a question', { skip: !existsSync('/usr/bin/python3') && 'there is no python3 to pretend a terminal' }, (t) => {
+  const path = imageOf(ruined().volume, 'asked');
+  const before = digest(path);
+  const no = onTerminal('n', path);
+  t.equal(no.exitCode, 4);
+  t.match(no.stdout, /inode-parent: inode 10: parent: expected 0, found 1\r\nCorrect it\? \[Y\/n\/a\] n/);
+  t.match(no.stdout, /still has errors/);
+  t.equal(digest(path), before, 'what was refused was not done');
+  t.equal(onTerminal('what,^C', path).exitCode, 32, 'cancelled');
+  t.equal(digest(path), before);
+  t.equal(onTerminal('y,n', path).exitCode, 4, 'one of two');
+  t.not(digest(path), before);
+  t.equal(onTerminal('', path).exitCode, 1, 'an empty line means yes');
+  t.equal(onTerminal('n', path).exitCode, 0, 'nothing to ask');
+  const all = onTerminal('a', imageOf(ruined().volume, 'asked'));
+  t.equal(all.exitCode, 1);
+  t.equal(all.stdout.split('[Y/n/a]').length, 2, 'asked once');
   t.end();
 });
 
@@ -143,6 +229,33 @@ t.test('a journal with changes that are not in place is replayed in memory only'
   t.end();
 });
 
+t.test('a journal with changes that are not in place is replayed for good by the modes that repair', (t) => {
+  for (const mode of ['-y', '-a', '-p']) {
+    const { volume } = sampleVolume();
+    journalBlock(volume, STATE_BLOCK);
+    volume.editBlock(STATE_BLOCK, (view) => {
+      setU64(view, VolumeState.freeBlocks, 1);
+    });
+    const path = imageOf(volume, 'replayed');
+    t.match(command('fsck.nvmfs', mode, path), { exitCode: 0, stdout: /: clean, 15 files/, stderr: /journal replayed\n/ }, mode);
+    t.match(command('fsck.nvmfs', '-n', path), { exitCode: 0, stderr: '' });
+  }
+  t.end();
+});
+
+t.test('a journal with a damaged end', (t) => {
+  const { volume } = sampleVolume();
+  volume.editBlock(STATE_BLOCK, (view) => {
+    setU64(view, VolumeState.sequence, 5);
+  });
+  const path = imageOf(volume, 'journal');
+  t.match(command('fsck.nvmfs', '-n', path), { exitCode: 8, stderr: /the journal is damaged/ });
+  t.match(command('fsck.nvmfs', '-p', path), { exitCode: 4, stderr: /the journal is damaged.*\n.*UNEXPECTED INCONSISTENCY/ });
+  t.match(command('fsck.nvmfs', '-y', path), { exitCode: 1, stdout: /^journal-damaged: / });
+  t.match(command('fsck.nvmfs', '-n', path), { exitCode: 0 });
+  t.end();
+});
+
 t.test('the backup superblock serves, and its use is an error to be repaired', (t) => {
   const { volume } = sampleVolume();
   volume.write(0, new Uint8Array(BLOCK_SIZE), false);
@@ -150,6 +263,8 @@ t.test('the backup superblock serves, and its use is an error to be repaired', (
   t.equal(exitCode, 4);
   t.match(stdout, /^superblock-damaged: /m);
   t.match(stderr, /backup superblock is used/);
+  t.match(command('fsck.nvmfs', '-y', join(directory, 'no-primary')), { exitCode: 1, stdout: /superblock-damaged/ });
+  t.match(command('fsck.nvmfs', '-n', join(directory, 'no-primary')), { exitCode: 0, stderr: '' });
   t.end();
 });
 
@@ -171,12 +286,14 @@ t.test('what cannot be checked: exit 8 and one line', (t) => {
     [join(directory, 'missing'), /ENOENT|[Nn]o such file/],
     [directory, /directory/],
   ];
-  for (const [path, message] of cases) {
-    const { exitCode, stdout, stderr } = command('fsck.nvmfs', '-n', path);
-    t.equal(exitCode, 8, path);
-    t.match(stderr, message);
-    t.match(stderr, /^fsck\.nvmfs: [^\n]+\n$/);
-    t.equal(stdout, '');
+  for (const mode of ['-n', '-p', '-y']) {
+    for (const [path, message] of cases) {
+      const { exitCode, stdout, stderr } = command('fsck.nvmfs', mode, path);
+      t.equal(exitCode, 8, `${mode} ${path}`);
+      t.match(stderr, message);
+      t.match(stderr, /^fsck\.nvmfs: [^\n]+\n$/);
+      t.equal(stdout, '');
+    }
   }
   t.end();
 });
@@ -184,10 +301,12 @@ t.test('what cannot be checked: exit 8 and one line', (t) => {
 t.test('a volume in use is refused', (t) => {
   const path = imageOf(sampleVolume().volume, 'in-use');
   const holder = MappedPmem.open(path);
-  const { exitCode, stderr } = command('fsck.nvmfs', '-n', path);
+  const refused = ['-n', '-y', '-a'].map((mode) => command('fsck.nvmfs', mode, path));
   holder.close();
-  t.equal(exitCode, 8);
-  t.match(stderr, /in use/);
+  for (const { exitCode, stderr } of refused) {
+    t.equal(exitCode, 8);
+    t.match(stderr, /in use/);
+  }
   t.equal(command('fsck.nvmfs', '-n', path).exitCode, 0);
   t.end();
 });
