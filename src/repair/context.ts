@@ -8,6 +8,9 @@ import type { InodeTable } from './inode-table.js';
 import type { Problems } from './problems.js';
 import type { BlockWriter } from './writer.js';
 
+/** Runs of blocks that the medium can't deliver, after which it is taken to be full. */
+const ALLOCATE_TRIES = 16;
+
 /** Called now and then: number of the pass, how far it is. */
 export type RepairProgress = (pass: number, done: number, total: number) => void;
 
@@ -46,13 +49,22 @@ export class RepairContext {
    * all owners that are not claimed yet.
    */
   allocate(length: number, other: BlockMap | null = null): number {
-    let block = this.owned.findFree(length, this.groups, other);
-    if (block < 0 && this.groups < this.geometry.groupCount) {
-      // A group that was never used becomes one in use; its header is written with all the others.
-      this.groups++;
-      block = this.owned.findFree(length, this.groups, other);
+    for (let tries = 0; tries < ALLOCATE_TRIES; tries++) {
+      const block = this.findFree(length, other);
+      if (block < 0) return -1;
+      // The search goes on behind it: what was dropped because it can't be read is not to be used again.
+      if (!this.writer.isReadable(block, length)) continue;
+      this.owned.claim(block, length);
+      return block;
     }
-    if (block >= 0) this.owned.claim(block, length);
-    return block;
+    return -1;
+  }
+
+  private findFree(length: number, other: BlockMap | null): number {
+    const block = this.owned.findFree(length, this.groups, other);
+    if (block >= 0 || this.groups === this.geometry.groupCount) return block;
+    // A group that was never used becomes one in use; its header is written with all the others.
+    this.groups++;
+    return this.owned.findFree(length, this.groups, other);
   }
 }

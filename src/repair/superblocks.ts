@@ -1,19 +1,12 @@
 import { FsError, fail } from '../base/errno.js';
 import { asByteAddr } from '../base/units.js';
 import { BlockBuffer } from '../check/medium.js';
-import {
-  BLOCK_SIZE,
-  BlockHeader,
-  JournalRecord,
-  LABEL_SIZE,
-  Magic,
-  PRIMARY_SUPERBLOCK,
-  STATE_BLOCK,
-} from '../format/layout.js';
+import { BLOCK_SIZE, BlockHeader, LABEL_SIZE, PRIMARY_SUPERBLOCK } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
 import { backupCandidates, decodeSuperblock, encodeSuperblock, featureNames, type Geometry, KNOWN_READ_ONLY_COMPAT } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { Problems } from './problems.js';
+import { fitOf } from './superblock-fit.js';
 import { loadBlock } from './writer.js';
 
 /** A superblock that can be read. */
@@ -75,40 +68,14 @@ function read(pmem: Pmem, block: number, errors: FsError[]): Candidate | undefin
 /** The primary, unless a backup that differs in what everything hangs on fits the volume better. */
 function choose(pmem: Pmem, primary: Candidate | undefined, backups: readonly Candidate[]): Candidate | undefined {
   let best = primary;
-  let bestScore = primary === undefined ? -1 : score(pmem, primary.geometry);
+  let bestScore = primary === undefined ? -1 : fitOf(pmem, primary.geometry);
   for (const backup of backups) {
-    const points = score(pmem, backup.geometry);
+    const points = fitOf(pmem, backup.geometry);
     if (points <= bestScore) continue;
     best = backup;
     bestScore = points;
   }
   return best;
-}
-
-/** How well a superblock fits what is on the medium. */
-function score(pmem: Pmem, geometry: Geometry): number {
-  const buffer = new BlockBuffer();
-  let points = 0;
-  if (isHeaded(pmem, STATE_BLOCK, Magic.state, geometry.seed, buffer)) points += 2;
-  if (isHeaded(pmem, geometry.groupStart, Magic.group, geometry.seed, buffer)) points += 1;
-  if (isHeaded(pmem, geometry.totalBlocks - 1, Magic.superblock, 0, buffer)) points += 1;
-  for (let segment = 0; segment < geometry.journalSegments; segment++) {
-    if (!loadBlock(pmem, geometry.journalStart + segment * geometry.journalSegmentBlocks, buffer)) continue;
-    if (buffer.view.getUint32(JournalRecord.magic, true) !== Magic.record || getU64(buffer.view, JournalRecord.journalId) !== geometry.journalId) continue;
-    points += 1;
-    break;
-  }
-  return points;
-}
-
-function isHeaded(pmem: Pmem, block: number, magic: number, seed: number, buffer: BlockBuffer): boolean {
-  if ((block + 1) * BLOCK_SIZE > pmem.size || !loadBlock(pmem, block, buffer)) return false;
-  const { view, bytes } = buffer;
-  return (
-    view.getUint32(BlockHeader.magic, true) === magic &&
-    getU64(view, BlockHeader.self) === block &&
-    view.getUint32(BlockHeader.checksum, true) === pmem.crc32c(seed, bytes, 4, BLOCK_SIZE - 4)
-  );
 }
 
 /** The same without what harms nobody but must not be: a label that is no text, a time that is none. */

@@ -242,7 +242,7 @@ export class TreeMender {
     const kept: Item[] = [];
     found.forEach((item, index) => {
       // The first child that stays begins where the node begins: its key may be lowered, never those below it.
-      const begin = kept.length === 0 ? low : item.key;
+      let begin = kept.length === 0 ? low : item.key;
       const end = Math.min(high, found[index + 1]?.key ?? high);
       if (end <= begin) {
         const range = `${String(low)} … ${String(high - 1)}`;
@@ -251,7 +251,7 @@ export class TreeMender {
         return;
       }
       if (index === 0 && item.key !== low) {
-        if (this.problem('tree-key-bounds', `${what}: first key`, low, item.key, 'correct it', block)) rewrite = true;
+        if (!this.problem('tree-key-bounds', `${what}: first key`, low, item.key, 'correct it', block)) begin = item.key;
       }
       const child = childOf(item);
       const stays = this.visit(child, level - 1, begin, end, false).stays;

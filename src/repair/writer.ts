@@ -65,6 +65,16 @@ export class BlockWriter {
     this.write(block, bytes);
   }
 
+  /** True when the medium delivers all of these blocks. */
+  isReadable(block: number, length: number): boolean {
+    const buffer = this.record.subarray(0, GROUP_MAX * BLOCK_SIZE);
+    for (let done = 0; done < length; done += GROUP_MAX) {
+      const bytes = Math.min(GROUP_MAX, length - done) * BLOCK_SIZE;
+      if (!tryLoad(this.pmem, block + done, buffer, bytes)) return false;
+    }
+    return true;
+  }
+
   /** The block is nobody's from now on. */
   discard(block: number): void {
     this.pending.delete(block);
@@ -79,12 +89,7 @@ export class BlockWriter {
     this.pmem.back(asByteAddr(target * BLOCK_SIZE), length * BLOCK_SIZE);
     for (let done = 0; done < length; done += GROUP_MAX) {
       const bytes = Math.min(GROUP_MAX, length - done) * BLOCK_SIZE;
-      try {
-        this.pmem.load(asByteAddr((source + done) * BLOCK_SIZE), buffer, 0, bytes);
-      } catch (error) {
-        if (!(error instanceof FsError) || error.errno !== Errno.EIO) throw error;
-        return false;
-      }
+      if (!tryLoad(this.pmem, source + done, buffer, bytes)) return false;
       this.pmem.store(asByteAddr((target + done) * BLOCK_SIZE), buffer, 0, bytes);
     }
     this.dataStored = true;
@@ -145,12 +150,17 @@ function imagesOffset(entries: number): number {
 /** Loads a block that lies on the medium; false (and zero bytes) where the medium can't deliver it. */
 export function loadBlock(pmem: Pmem, block: number, target: BlockBuffer): boolean {
   assert(block >= 0 && (block + 1) * BLOCK_SIZE <= pmem.size, 'a block to be loaded is on the medium');
+  if (tryLoad(pmem, block, target.bytes, BLOCK_SIZE)) return true;
+  target.bytes.fill(0);
+  return false;
+}
+
+function tryLoad(pmem: Pmem, block: number, target: Uint8Array, length: number): boolean {
   try {
-    pmem.load(asByteAddr(block * BLOCK_SIZE), target.bytes, 0, BLOCK_SIZE);
+    pmem.load(asByteAddr(block * BLOCK_SIZE), target, 0, length);
     return true;
   } catch (error) {
     if (!(error instanceof FsError) || error.errno !== Errno.EIO) throw error;
-    target.bytes.fill(0);
     return false;
   }
 }
