@@ -12,12 +12,17 @@ namespace nvmfs {
 struct FaultGuard {
   const uint8_t* begin[2];
   const uint8_t* end[2];
-  // Set by the signal handler: the address whose access failed.
+  // Set by the signal handler: the address whose access failed, or the first of this range on the page that failed.
   const uint8_t* volatile fault;
   sigjmp_buf resume;
 
-  bool covers(const uint8_t* address) const {
-    return (address >= begin[0] && address < end[0]) || (address >= begin[1] && address < end[1]);
+  // Where a fault of the page [page, page + bytes) lies in the ranges; null when it is none of theirs. Not the address
+  // alone: for poison the kernel tells the start of the page, or of the huge page.
+  const uint8_t* find(const uint8_t* page, size_t bytes) const {
+    for (int i = 0; i < 2; i++) {
+      if (page < end[i] && page + bytes > begin[i]) return page > begin[i] ? page : begin[i];
+    }
+    return nullptr;
   }
 };
 
@@ -29,6 +34,7 @@ extern thread_local FaultGuard* active_guard __attribute__((tls_model("initial-e
 void install_fault_handler();
 
 // Runs body(), which touches the ranges of `guard` and owns nothing that needs a destructor.
+// Guards do not nest: a body maps nothing and calls nothing that is guarded itself.
 // Returns false when an access faulted; guard.fault is the address then, and the body was left half-way.
 // The signal mask is not saved (that would be a system call); the handler runs with SA_NODEFER instead.
 template <typename Body>
