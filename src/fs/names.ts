@@ -38,9 +38,9 @@ export class Names {
   /** The inode of a name, 0 if there is none. */
   lookup(parent: Ino, name: Name): Ino | 0 {
     const record = this.core.inodes.get(parent);
-    this.checkLength(name);
     if (isDot(name)) return parent;
     requireDirectory(this.view, record);
+    this.checkLength(name);
     if (isDotDot(name)) return parentOf(this.view, record);
     return this.directories.find(record, name.bytes, name.offset, name.length) ? this.directories.foundIno : 0;
   }

@@ -54,9 +54,9 @@ export class Model {
   }
 
   lookup(parent: ModelInode, name: string): ModelInode | undefined {
-    check(name.length <= NAME_MAX, 'ENAMETOOLONG');
     if (name === '.') return parent;
     this.checkDirectory(parent);
+    check(name.length <= NAME_MAX, 'ENAMETOOLONG');
     if (name === '..') return parent.parent;
     return parent.entries.get(name);
   }
@@ -333,6 +333,7 @@ export class Model {
   }
 
   private existing(parent: ModelInode, name: string): ModelInode {
+    this.checkDirectory(parent);
     return this.lookup(parent, name) ?? fail('ENOENT');
   }
 
