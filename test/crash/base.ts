@@ -1,6 +1,7 @@
 /** The volumes that workloads begin with. */
 import { makeVolume } from '../../mkfs/layout.js';
 import { ManualClock } from '../../src/base/clock.js';
+import { Random } from '../../src/base/random.js';
 import { asByteAddr } from '../../src/base/units.js';
 import { type Geometry, readSuperblock } from '../../src/format/superblock.js';
 import { AllocateMode, Change } from '../../src/fs/types.js';
@@ -12,6 +13,8 @@ import { Kit } from './kit.js';
 
 const VOLUME_BYTES = 4 * 1024 * 1024;
 const BLOCK = 4096;
+/** Behind the journal of a volume of this size. */
+const GARBAGE_START = 2 * 1024 * 1024;
 /** When a workload begins: later than everything in its base. */
 export const START_SECONDS = 1_700_000_000;
 
@@ -25,6 +28,8 @@ export interface Base {
 /** A volume, filled by `fill` and closed. */
 function makeBase(fill: (kit: Kit) => void): Base {
   const image = new Image(VOLUME_BYTES);
+  // What a former owner left in free blocks must never be seen.
+  new Random(4711).bytes(image.bytes, GARBAGE_START);
   makeVolume(new FlatPmem(image), { label: 'crash', uuid: Buffer.from('0123456789abcdef'), journalId: 12_345, hashSeed: 1, madeSeconds: 1_600_000_000, madeNanoseconds: 0 });
   const fresh = freeCounts(new Kit(mediumOf(image)));
   const pmem = new FlatPmem(image);
@@ -86,7 +91,9 @@ function fillSmall(kit: Kit): void {
   kit.directory('/A');
   kit.directory('/B');
   kit.file('/A/foo');
-  kit.write('/A/foo', 0, 10_003);
+  // Bytes of its last block past its end are not zero.
+  kit.write('/A/foo', 0, 11_003);
+  kit.truncate('/A/foo', 10_003);
   // Written, a hole, unwritten, and unwritten past the end.
   kit.file('/B/foo');
   kit.write('/B/foo', 0, 2 * BLOCK);

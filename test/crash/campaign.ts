@@ -3,7 +3,7 @@ import type { LogEntry } from '../../src/pmem/recording.js';
 import { mutantsOf, mutate, Sites } from './mutants.js';
 import { replayCommand } from './report.js';
 import { quick, Runner } from './run.js';
-import { nameOf, sequencesOfOne, type Workload } from './workloads.js';
+import { nameOf, samples, sequencesOfOne, type Workload } from './workloads.js';
 
 export interface Verdict {
   readonly mutant: string;
@@ -18,7 +18,7 @@ export interface Calibration {
 }
 
 /** Learns the places from which the medium is changed, recovery's included, by running the workloads as they are. */
-export function calibrate(seed: number, workloads: readonly Workload[] = [...sequencesOfOne()]): Calibration {
+export function calibrate(seed: number, workloads: readonly Workload[] = [...sequencesOfOne(), ...samples()]): Calibration {
   const sites = new Sites();
   const logs: { workload: Workload; log: readonly LogEntry[] }[] = [];
   for (const workload of workloads) {

@@ -8,7 +8,7 @@ import { type LogEntry, Replay } from '../../src/pmem/recording.js';
 import type { FileLayout } from './dump.js';
 import { FlatPmem } from './flat-pmem.js';
 import { Image, joined, LINE, LineHash } from './image.js';
-import { type FreeCounts, isData, judge, momentOfOutcome, type Outcome, recordMount } from './judge.js';
+import { type FreeCounts, isData, judge, type Outcome, recordMount, type RecordedMount } from './judge.js';
 import { differenceOfContent, differenceOfNames, type Expectation, isStepBetween, type Moment } from './oracle.js';
 import { forEachChoice, type Thoroughness, type UncertainLine, uncertainLines } from './uncertain.js';
 
@@ -183,7 +183,8 @@ export class Explorer {
     };
     const replay = new Replay(target, log);
     const only = this.options.only?.[depth];
-    for (const stop of stops) {
+    for (const given of stops) {
+      const stop = atFence(given, log);
       if (only !== undefined && stop.position !== only.position) continue;
       replay.advance(stop.position);
       this.tryStop(depth, log, stop, uncertainLines(replay.lines(), certain, isData));
@@ -321,7 +322,6 @@ export class Explorer {
     const { depth } = state;
     const { certain, work } = this.level(depth);
     let outcome = anew ? undefined : this.outcomes.get(key);
-    let recorded: readonly LogEntry[] | undefined;
     if (outcome === undefined) {
       work.revert(certain);
       this.build(state);
@@ -335,14 +335,13 @@ export class Explorer {
       work.revert(certain);
       if (outcome.problem !== '') throw this.failure(state, outcome.problem);
       this.outcomes.set(key, outcome);
-      recorded = outcome.log;
     }
-    if (isNew && depth + 1 < DEPTH) this.crashRecovery(state, outcome, recorded);
+    if (isNew && depth + 1 < DEPTH) this.crashRecovery(state);
     return outcome;
   }
 
-  /** Crashes inside the recovery of a state; `known`: the recording of its mount, if there is one already. */
-  private crashRecovery(state: State, outcome: Outcome, known: readonly LogEntry[] | undefined): void {
+  /** Crashes inside the recovery of a state, and inside the first changes after it. */
+  private crashRecovery(state: State): void {
     const { depth, lines, choice, stop } = state;
     const only = this.options.only;
     if (only !== undefined && only.length <= depth + 1) return;
@@ -361,12 +360,9 @@ export class Explorer {
       this.hashLow ^= line.low[version] as number;
       this.hashHigh ^= line.high[version] as number;
     }
-    const log = this.options.mutate(known ?? this.recordMount(state));
-    const stops: Stop[] = [];
-    log.forEach((entry, position) => {
-      if (entry.kind === 'fence') stops.push({ position, expectation: stop.expectation, label: 'inside recovery' });
-    });
-    stops.push({ position: log.length, expectation: { moments: [momentOfOutcome(outcome)], mixed: undefined, stepwise: false }, label: 'after recovery' });
+    const mount = this.recordMount(state);
+    const log = this.options.mutate(mount.log);
+    const stops = stopsOf(mount, stop);
     this.parts.push({ stop, log: state.log, lines, choice: choice.slice() });
     this.walk(depth + 1, log, stops, written);
     this.parts.pop();
@@ -375,14 +371,13 @@ export class Explorer {
     this.hashHigh = high;
   }
 
-  /** The outcome may be that of another state, for which recovery had less to do: records the mount of this one. */
-  private recordMount(state: State): LogEntry[] {
+  private recordMount(state: State): RecordedMount {
     const { certain, work } = this.level(state.depth);
     work.revert(certain);
     this.build(state);
-    const log = recordMount(work);
+    const mount = recordMount(work);
     work.revert(certain);
-    return log;
+    return mount;
   }
 
   // ---- judging ---------------------------------------------------------------------------------------
@@ -445,6 +440,33 @@ export class Explorer {
   private level(depth: number): Level {
     return this.levels[depth] as Level;
   }
+}
+
+/** Where the recovery from a crash at `outer` is crashed: what is there then is what the mount shows once it is done, and before that what the first crash may leave. */
+function stopsOf({ log, ends, moments }: RecordedMount, outer: Stop): Stop[] {
+  const stops: Stop[] = [];
+  let part = 0;
+  log.forEach((entry, position) => {
+    if (position === ends[part]) {
+      stops.push({ position, expectation: exactly(moments[part] as Moment), label: part === 0 ? 'after recovery' : 'after a change that follows recovery' });
+      part += 1;
+    }
+    if (entry.kind !== 'fence') return;
+    if (part === 0) stops.push({ position, expectation: outer.expectation, label: 'inside recovery' });
+    else stops.push({ position, expectation: { moments: moments.slice(part - 1, part + 1), mixed: undefined, stepwise: false }, label: 'inside a change that follows recovery' });
+  });
+  stops.push({ position: log.length, expectation: exactly(moments.at(-1) as Moment), label: 'after the changes that follow recovery' });
+  return stops;
+}
+
+/** A fence that a mutant moved by one place takes its stop along. */
+function atFence(stop: Stop, log: readonly LogEntry[]): Stop {
+  const inside = stop.expectation.moments.length > 1 || stop.label.startsWith('inside');
+  return inside && log[stop.position]?.kind !== 'fence' && log[stop.position + 1]?.kind === 'fence' ? { ...stop, position: stop.position + 1 } : stop;
+}
+
+function exactly(moment: Moment): Expectation {
+  return { moments: [moment], mixed: undefined, stepwise: false };
 }
 
 interface State {

@@ -1,13 +1,13 @@
 /** Takes a crashed volume through everything: mount, verifier, dump, use, removal of everything, count of what is free. */
 import { verifyVolume } from '../../src/check/verify.js';
 import type { Ino } from '../../src/base/units.js';
-import { Statistics } from '../../src/fs/types.js';
+import { Change, Statistics } from '../../src/fs/types.js';
 import type { LogEntry } from '../../src/pmem/recording.js';
 import { type Dump, dumpOf } from './dump.js';
 import { FlatPmem } from './flat-pmem.js';
 import { type Image, LINE } from './image.js';
-import { Kit } from './kit.js';
-import { contentsOf, type Moment } from './oracle.js';
+import { Kit, root } from './kit.js';
+import { contentsOf, type Moment, momentOf } from './oracle.js';
 
 const BLOCK_LINES = 4096 / LINE;
 
@@ -37,10 +37,33 @@ export function freeCounts(kit: Kit): FreeCounts {
   return { blocks: statistics.freeBlocks, inodes: statistics.files - statistics.freeFiles };
 }
 
-/** Mounts the volume in `image`, which changes it; returns what was recorded. */
-export function recordMount(image: Image): LogEntry[] {
+/** A mount and the two changes after it, recorded. */
+export interface RecordedMount {
+  readonly log: LogEntry[];
+  /** Entries at the end of the mount and of each change. */
+  readonly ends: readonly number[];
+  /** After the mount and after each change. */
+  readonly moments: readonly Moment[];
+}
+
+/**
+ * Mounts the volume in `image`, which changes it, and makes two small changes: what recovery stored must be certain when the records that it came from
+ * are no longer the last two.
+ */
+export function recordMount(image: Image): RecordedMount {
   const pmem = new FlatPmem(image);
-  return mountRecorded(pmem).log;
+  const { kit, log } = mountRecorded(pmem);
+  const ends = [log.length];
+  const moments = [momentOf(kit, pmem, undefined, false)];
+  for (const mode of [0o700, 0o711]) {
+    pmem.log = log;
+    // Later than any change before it: there is always something to log.
+    kit.change('/', { mask: Change.mode | Change.ctime, mode, ctimeSeconds: kit.attributes(root).ctimeSeconds + 1 });
+    pmem.log = undefined;
+    ends.push(log.length);
+    moments.push(momentOf(kit, pmem, undefined, false));
+  }
+  return { log, ends, moments };
 }
 
 function mountRecorded(pmem: FlatPmem): { kit: Kit; log: LogEntry[] } {
@@ -112,10 +135,4 @@ function useAndEmpty(kit: Kit, dump: Dump, fresh: FreeCounts): string {
   const left = freeCounts(kit);
   if (left.blocks === fresh.blocks && left.inodes === fresh.inodes) return '';
   return `emptied, it has ${String(left.blocks)} free blocks and ${String(left.inodes)} inodes; a new one has ${String(fresh.blocks)} and ${String(fresh.inodes)}`;
-}
-
-/** What must be found again if the machine fails now that somebody has seen the outcome. */
-export function momentOfOutcome(outcome: Outcome): Moment {
-  const times = new Map([...outcome.dump.times].map(([ino, time]) => [ino, [time]]));
-  return { names: outcome.dump.names, times, contents: outcome.contents, freeing: false };
 }

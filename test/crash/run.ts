@@ -14,9 +14,9 @@ export const thorough: readonly Thoroughness[] = [
 
 /** For longer sequences, of which there are thousands. */
 export const quick: readonly Thoroughness[] = [
-  { allSubsetsUpTo: 10, singlesMost: 200, pairsMost: 300, prefixesMost: 200, random: 100 },
-  { allSubsetsUpTo: 6, singlesMost: 50, pairsMost: 20, prefixesMost: 20, random: 20 },
-  { allSubsetsUpTo: 4, singlesMost: 10, pairsMost: 5, prefixesMost: 5, random: 5 },
+  { allSubsetsUpTo: 10, singlesMost: 100, pairsMost: 150, prefixesMost: 100, random: 50 },
+  { allSubsetsUpTo: 4, singlesMost: 12, pairsMost: 6, prefixesMost: 6, random: 8 },
+  { allSubsetsUpTo: 2, singlesMost: 4, pairsMost: 2, prefixesMost: 2, random: 2 },
 ];
 
 export class Runner {

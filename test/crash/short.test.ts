@@ -10,7 +10,7 @@ import { sequencesOfOne, workloadOf } from './workloads.js';
 
 const SEED = seed();
 /** Every so many of the sequences of one, another part with another seed. */
-const SHARE = 6;
+const SHARE = 10;
 t.comment(`SEED=${String(SEED)}`);
 t.setTimeout(600_000);
 
@@ -23,7 +23,7 @@ t.test('every crash state of some single operations is sound', (t) => {
     if (failure !== undefined) t.fail(describeFailure(failure, workload, SEED));
   }
   t.equal(runner.workloads, chosen.length, 'all were run');
-  t.ok(runner.counts.states > 1000 * chosen.length, 'in thousands of states each');
+  t.ok(runner.counts.states > 500 * chosen.length, 'in hundreds of states each');
   t.comment(summary(runner, stopwatch));
   t.end();
 });

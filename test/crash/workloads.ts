@@ -31,6 +31,12 @@ export function* sequencesOfOne(): Generator<Workload> {
   for (const [index, operation] of treeOperations.entries()) yield { id: `tree:${String(index)}`, base: 'large', operations: [operation], from: 0 };
 }
 
+/** A few long ones, crashed in their last operation: for bugs that show only when the records that cover them up are gone. */
+export function* samples(): Generator<Workload> {
+  for (const indices of [[0, 3, 7, 11], [56, 0, 3, 9], [31, 32, 42, 0], [40, 44, 46, 0], [12, 15, 20, 21]]) yield { ...fromIndices(indices), from: 0, id: indices.join(',') };
+  yield { ...workloadOf('tree:0,4,2,0'.replace(/,0$/, ',3')), from: 0 };
+}
+
 /** All sequences of `length` of the operations given. What crashes in the first ones leave is seen by the shorter sequences. */
 export function* sequences(length: number, from: readonly Operation[] = operations): Generator<Workload> {
   const chosen = new Array<number>(length).fill(0);
