@@ -8,6 +8,7 @@ import { stampChange } from '../file/times.js';
 import type { Core } from '../space/core.js';
 import { XattrStore } from '../xattr/store.js';
 import { Acl, ACL_BYTES_MAX } from './acl.js';
+import { requireUnprotected } from './inode-flags.js';
 import { isDirectory, modeOf, typeOf } from './records.js';
 import { type Name, XattrFlag } from './types.js';
 
@@ -73,6 +74,7 @@ export class Xattrs {
     this.kind = kindOf(name);
     if ((this.core.geometry.readOnlyCompat & ReadOnlyFeature.xattrs) === 0) fail('EOPNOTSUPP', 'the volume was made without extended attributes');
     const record = this.core.inodes.get(ino);
+    requireUnprotected(this.view, record);
     this.checkType(record, name);
     if (this.kind !== Kind.plain) this.acl.decode(value, offset, length);
     if (this.kind === Kind.default && !isDirectory(this.view, record)) {
@@ -106,6 +108,7 @@ export class Xattrs {
   remove(ino: Ino, name: Name): boolean {
     const kind = kindOf(name);
     const record = this.core.inodes.get(ino);
+    requireUnprotected(this.view, record);
     this.checkType(record, name);
     if (!this.find(record, name)) return kind === Kind.plain ? fail('ENODATA', 'no such attribute') : false;
     this.core.inodes.edit(ino);

@@ -49,8 +49,12 @@ export class DriverExecutor implements Executor {
     if (result !== 'ok') throw new Error(`can't begin in ${directory}: ${String(result)}`);
   }
 
-  async run(commands: readonly string[]): Promise<string[]> {
+  private checkAlive(): void {
     if (this.failure !== undefined) throw this.failure;
+  }
+
+  async run(commands: readonly string[]): Promise<string[]> {
+    this.checkAlive();
     const answers = commands.map(() => new Promise<string>((resolve) => this.waiting.push(resolve)));
     this.child.stdin?.write(commands.map((command) => `${command}\n`).join(''));
     const timer = setTimeout(() => {
@@ -58,7 +62,7 @@ export class DriverExecutor implements Executor {
     }, ANSWER_MS_MAX);
     const results = await Promise.all(answers);
     clearTimeout(timer);
-    if (this.failure !== undefined) throw this.failure;
+    this.checkAlive();
     return results;
   }
 
