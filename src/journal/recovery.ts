@@ -58,6 +58,8 @@ export function recoverJournal(pmem: Pmem, geometry: Geometry, apply = true): Re
   const newest = newestSegment(pmem, geometry);
   if (newest === undefined) {
     checkState(pmem, geometry, 0);
+    // The first records of all segments may be damaged: to begin at 1 again would let what is behind them come back.
+    for (let segment = 0; segment < geometry.journalSegments; segment += 1) checkNoneLater(pmem, geometry, segment, 0, 0);
     return { position: { sequence: 1, segment: 0, offset: 0 }, applied: 0, changed: false, unreadable: [], lastRequest: undefined };
   }
   const { last, previous } = lastTwo(pmem, geometry, newest);
