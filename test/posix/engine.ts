@@ -71,7 +71,7 @@ export class EngineExecutor implements Executor, Context {
     const left = this.volume.pmem;
     this.volume.fs.close();
     this.volume.pmem = left.compact();
-    this.volume.fs = openVolume(this.volume.pmem, { readOnly, accessTimes: true, clock: this.volume.clock, log: (_level, message) => this.volume.log.push(message) });
+    this.volume.fs = openVolume(this.volume.pmem, { readOnly, accessTimes: { policy: 'relative', directories: true }, clock: this.volume.clock, log: (_level, message) => this.volume.log.push(message) });
   }
 
   private runLine(line: string): string {
