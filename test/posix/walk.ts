@@ -30,10 +30,11 @@ export class Walker {
     for (let links = 0; rest.length > 0; ) {
       const name = rest.shift() as string;
       if (place.ino === 0) throw new FsError('ENOENT');
+      if (this.typeOf(place.ino) !== FileType.directory) throw new FsError('ENOTDIR');
       place.parent = place.ino;
       place.name = name;
       place.ino = this.volume.lookup(place.parent, name);
-      if (place.ino === 0 || !this.isSymlink(place.ino) || (rest.length === 0 && !follow)) continue;
+      if (place.ino === 0 || this.typeOf(place.ino) !== FileType.symlink || (rest.length === 0 && !follow)) continue;
       links += 1;
       if (links > SYMLINKS_MAX) throw new FsError('ELOOP');
       rest.unshift(...componentsOf(this.readlink(place.ino)));
@@ -54,8 +55,8 @@ export class Walker {
     return bytes.toString('latin1', 0, this.volume.fs.readlink(ino, bytes, 0));
   }
 
-  private isSymlink(ino: Ino): boolean {
-    return (this.volume.attributes(ino).mode & FileType.mask) === FileType.symlink;
+  private typeOf(ino: Ino): number {
+    return this.volume.attributes(ino).mode & FileType.mask;
   }
 }
 

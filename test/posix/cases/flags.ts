@@ -26,7 +26,7 @@ export const flags: Topic = {
         utimens f 1 2 = EPERM
         utimens f now now = ok
         get f = a,b,c,d,e,f
-        as 1001 flags f -append = EACCES
+        as 1001 flags f -append = EPERM
         flags f -append = ok
         unlink f = ok`,
     },
@@ -79,8 +79,7 @@ export const flags: Topic = {
         get f = a,b,c
         changed f = -
         flags f -noatime = ok
-        get f = a,b,c
-        recent f = a
+        flags f = nodump
         flags d +nodump = ok
         flags d = nodump`,
     },
