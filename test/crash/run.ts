@@ -68,7 +68,7 @@ export class Runner {
     let found = this.bases.get(name);
     if (found === undefined) {
       const base = name === 'small' ? smallBase() : largeBase();
-      const explorer = new Explorer(base.image, base.geometry, base.fresh, { auditEvery: 5000, mutate: (log) => log, ...this.options });
+      const explorer = new Explorer(base.image, base.geometry, base.fresh, { auditEvery: 5000, changesAfterRecovery: true, mutate: (log) => log, ...this.options });
       found = { base, explorer };
       this.bases.set(name, found);
     }
