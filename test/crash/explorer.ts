@@ -23,6 +23,8 @@ export interface Stop {
   readonly position: number;
   readonly expectation: Expectation;
   readonly label: string;
+  /** In or after a change that follows recovery: that is not a crash inside recovery, to be followed by another one. */
+  readonly follows?: boolean;
 }
 
 /** A crash state: at which position, and which version of each uncertain line survived (by index; others did not). */
@@ -49,6 +51,8 @@ export interface ExplorerOptions {
   readonly thoroughness: readonly Thoroughness[];
   /** How often a state is judged alone, to test what the tests themselves assume: one in so many. */
   readonly auditEvery: number;
+  /** Also crash inside two changes that follow the first recovery. */
+  readonly changesAfterRecovery: boolean;
   /** Changes what was recorded: for mutants. */
   readonly mutate: (log: readonly LogEntry[]) => readonly LogEntry[];
   /** Only this state, by depth. */
@@ -336,7 +340,7 @@ export class Explorer {
       if (outcome.problem !== '') throw this.failure(state, outcome.problem);
       this.outcomes.set(key, outcome);
     }
-    if (isNew && depth + 1 < DEPTH) this.crashRecovery(state);
+    if (isNew && depth + 1 < DEPTH && state.stop.follows !== true) this.crashRecovery(state);
     return outcome;
   }
 
@@ -375,7 +379,8 @@ export class Explorer {
     const { certain, work } = this.level(state.depth);
     work.revert(certain);
     this.build(state);
-    const mount = recordMount(work);
+    // The second crash has the changes, so the third need not.
+    const mount = recordMount(work, state.depth === 0 && this.options.changesAfterRecovery);
     work.revert(certain);
     return mount;
   }
@@ -448,14 +453,15 @@ function stopsOf({ log, ends, moments }: RecordedMount, outer: Stop): Stop[] {
   let part = 0;
   log.forEach((entry, position) => {
     if (position === ends[part]) {
-      stops.push({ position, expectation: exactly(moments[part] as Moment), label: part === 0 ? 'after recovery' : 'after a change that follows recovery' });
+      stops.push({ position, expectation: exactly(moments[part] as Moment), label: part === 0 ? 'after recovery' : 'after a change that follows recovery', follows: part > 0 });
       part += 1;
     }
     if (entry.kind !== 'fence') return;
     if (part === 0) stops.push({ position, expectation: outer.expectation, label: 'inside recovery' });
-    else stops.push({ position, expectation: { moments: moments.slice(part - 1, part + 1), mixed: undefined, stepwise: false }, label: 'inside a change that follows recovery' });
+    else stops.push({ position, expectation: { moments: moments.slice(part - 1, part + 1), mixed: undefined, stepwise: false }, label: 'inside a change that follows recovery', follows: true });
   });
-  stops.push({ position: log.length, expectation: exactly(moments.at(-1) as Moment), label: 'after the changes that follow recovery' });
+  const last = moments.length > 1 ? { label: 'after the changes that follow recovery', follows: true } : { label: 'after recovery' };
+  stops.push({ position: log.length, expectation: exactly(moments.at(-1) as Moment), ...last });
   return stops;
 }
 

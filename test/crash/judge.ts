@@ -47,15 +47,15 @@ export interface RecordedMount {
 }
 
 /**
- * Mounts the volume in `image`, which changes it, and makes two small changes: what recovery stored must be certain when the records that it came from
+ * Mounts the volume in `image`, which changes it, and makes two small changes if that is wanted: what recovery stored must be certain when the records that it came from
  * are no longer the last two.
  */
-export function recordMount(image: Image): RecordedMount {
+export function recordMount(image: Image, withChanges: boolean): RecordedMount {
   const pmem = new FlatPmem(image);
   const { kit, log } = mountRecorded(pmem);
   const ends = [log.length];
   const moments = [momentOf(kit, pmem, undefined, false)];
-  for (const mode of [0o700, 0o711]) {
+  for (const mode of withChanges ? [0o700, 0o711] : []) {
     pmem.log = log;
     // Later than any change before it: there is always something to log.
     kit.change('/', { mask: Change.mode | Change.ctime, mode, ctimeSeconds: kit.attributes(root).ctimeSeconds + 1 });

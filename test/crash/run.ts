@@ -14,8 +14,8 @@ export const thorough: readonly Thoroughness[] = [
 
 /** For longer sequences, of which there are thousands. */
 export const quick: readonly Thoroughness[] = [
-  { allSubsetsUpTo: 10, singlesMost: 100, pairsMost: 150, prefixesMost: 100, random: 50 },
-  { allSubsetsUpTo: 4, singlesMost: 12, pairsMost: 6, prefixesMost: 6, random: 8 },
+  { allSubsetsUpTo: 10, singlesMost: 60, pairsMost: 100, prefixesMost: 60, random: 30 },
+  { allSubsetsUpTo: 3, singlesMost: 8, pairsMost: 4, prefixesMost: 4, random: 6 },
   { allSubsetsUpTo: 2, singlesMost: 4, pairsMost: 2, prefixesMost: 2, random: 2 },
 ];
 
@@ -68,7 +68,7 @@ export class Runner {
     let found = this.bases.get(name);
     if (found === undefined) {
       const base = name === 'small' ? smallBase() : largeBase();
-      const explorer = new Explorer(base.image, base.geometry, base.fresh, { auditEvery: 5000, mutate: (log) => log, ...this.options });
+      const explorer = new Explorer(base.image, base.geometry, base.fresh, { auditEvery: 5000, changesAfterRecovery: true, mutate: (log) => log, ...this.options });
       found = { base, explorer };
       this.bases.set(name, found);
     }

@@ -10,8 +10,8 @@ const SEED = seed();
 t.comment(`SEED=${String(SEED)}`);
 t.setTimeout(3_600_000);
 
-function runAll(t: Test, workloads: Iterable<Workload>, thoroughness: readonly Thoroughness[], fewest: number): void {
-  const runner = new Runner(SEED, { thoroughness });
+function runAll(t: Test, workloads: Iterable<Workload>, thoroughness: readonly Thoroughness[], changesAfterRecovery: boolean, fewest: number): void {
+  const runner = new Runner(SEED, { thoroughness, changesAfterRecovery });
   const stopwatch = new Stopwatch();
   let failures = 0;
   for (const workload of workloads) {
@@ -26,9 +26,9 @@ function runAll(t: Test, workloads: Iterable<Workload>, thoroughness: readonly T
 }
 
 t.test('sequences of one operation', (t) => {
-  runAll(t, sequencesOfOne(), thorough, 56);
+  runAll(t, sequencesOfOne(), thorough, true, 56);
 });
 
 t.test('sequences of two operations', (t) => {
-  runAll(t, sequences(2), quick, 3136);
+  runAll(t, sequences(2), quick, false, 3136);
 });
