@@ -157,8 +157,8 @@ const foo: Readonly<Record<string, Need>> = { '/A/foo': 'file' };
 const attributes: Readonly<Record<string, Need>> = { '/B/attributes': 'attributes' };
 const sparse: Readonly<Record<string, Need>> = { '/B/foo': 'sparse' };
 
-/** Operations on few names in two directories: sequences are made of these. */
-export const operations: readonly Operation[] = [
+/** Operations on few names in two directories: sequences of two are made of all pairs of these. */
+export const pairedOperations: readonly Operation[] = [
   { name: 'create A/bar', needs: { '/A/bar': 'nothing' }, run: (k) => k.file('/A/bar'), core: true },
   { name: 'create B/bar', needs: { '/B/bar': 'nothing' }, run: (k) => k.file('/B/bar') },
   { name: 'create bar', needs: { '/bar': 'nothing' }, run: (k) => k.file('/bar') },
@@ -226,6 +226,10 @@ export const operations: readonly Operation[] = [
   { name: 'write A/foo through two holds', needs: foo, run: (k) => { const ino = k.ino('/A/foo'); k.hold(ino); k.hold(ino); k.writeTo(ino, 5, 11); k.writeTo(ino, 9, 22); k.release(ino); k.sync(ino); k.release(ino); } },
   { name: 'copy a range of A/foo to B/foo', needs: { ...foo, ...sparse }, run: (k) => { k.copy('/A/foo', 101, '/B/foo', 2 * BLOCK, 8003); } },
   { name: 'fsync A/foo', needs: foo, run: (k) => { k.sync(k.ino('/A/foo')); } },
+];
+
+/** Operations that came later; in sequences of two they stand with those of the metadata core. */
+export const laterOperations: readonly Operation[] = [
   { name: 'rename A/foo to B/bar, leaving a whiteout', needs: { ...foo, '/B/bar': 'nothing' }, run: (k) => { k.rename('/A/foo', '/B/bar', RenameFlag.whiteout); } },
   { name: 'the first attribute of A/foo', needs: foo, run: (k) => { k.setXattr('/A/foo', SHORT, 13); } },
   { name: 'a long attribute of A/foo', needs: foo, run: (k) => { k.setXattr('/A/foo', LONG, 9001); } },
@@ -240,6 +244,9 @@ export const operations: readonly Operation[] = [
   { name: 'create a file that inherits an ACL', needs: { '/A/acl': 'default ACL' }, run: (k) => { k.file('/A/acl/file'); } },
   { name: 'create a directory that inherits an ACL', needs: { '/A/acl': 'default ACL' }, run: (k) => { k.directory('/A/acl/new'); } },
 ];
+
+/** All of them. Their places are what a workload is called by, so new ones come last. */
+export const operations: readonly Operation[] = [...pairedOperations, ...laterOperations];
 
 const pieces: Readonly<Record<string, Need>> = {};
 

@@ -52,16 +52,7 @@ export class Runner {
   }
 
   get counts(): Counts {
-    const sum: Counts = { states: 0, unique: 0, recoveries: 0, judged: 0, nested: [0, 0, 0] };
-    for (const { explorer } of this.bases.values()) {
-      const { counts } = explorer;
-      sum.states += counts.states;
-      sum.unique += counts.unique;
-      sum.recoveries += counts.recoveries;
-      sum.judged += counts.judged;
-      sum.nested = sum.nested.map((count, depth) => count + (counts.nested[depth] ?? 0));
-    }
-    return sum;
+    return sumOf([...this.bases.values()].map(({ explorer }) => explorer.counts));
   }
 
   private on(name: Workload['base']): { base: Base; explorer: Explorer } {
@@ -76,6 +67,18 @@ export class Runner {
   }
 }
 
+export function sumOf(all: readonly Counts[]): Counts {
+  const sum: Counts = { states: 0, unique: 0, recoveries: 0, judged: 0, nested: [0, 0, 0] };
+  for (const counts of all) {
+    sum.states += counts.states;
+    sum.unique += counts.unique;
+    sum.recoveries += counts.recoveries;
+    sum.judged += counts.judged;
+    sum.nested = sum.nested.map((count, depth) => count + (counts.nested[depth] ?? 0));
+  }
+  return sum;
+}
+
 /** Measures a run: wall time, and the processor's time, which is the figure on a machine that has other things to do. */
 export class Stopwatch {
   private readonly started = performance.now();
@@ -88,9 +91,8 @@ export class Stopwatch {
 }
 
 /** The figures of a run, and how they are counted. */
-export function summary(runner: Runner, stopwatch: Stopwatch): string {
+export function summary({ workloads, counts }: { readonly workloads: number; readonly counts: Counts }, stopwatch: Stopwatch): string {
   const { wallSeconds, processorSeconds } = stopwatch.read();
-  const { workloads, counts } = runner;
   const [outer, inside, twice] = counts.nested;
   const figure = (value: number): string => Math.round(value).toLocaleString('en');
   return [

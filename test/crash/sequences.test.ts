@@ -1,34 +1,46 @@
 // Guards promises 1, 2 and 4 by exhaustion: every crash state of all sequences of one and two operations, inside recovery, too.
-import t, { type Test } from 'tap';
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import t from 'tap';
 import { seed } from '../helpers/run.js';
 import { describeFailure } from './report.js';
-import { quick, Runner, Stopwatch, summary, thorough } from './run.js';
-import { sequences, sequencesOfOne, type Workload } from './workloads.js';
-import type { Thoroughness } from './uncertain.js';
+import { Runner, Stopwatch, sumOf, summary, thorough } from './run.js';
+import type { ShareRequest, ShareResult } from './share.js';
+import { sequencesOfOne } from './workloads.js';
 
 const SEED = seed();
+const SHARES = availableParallelism();
 t.comment(`SEED=${String(SEED)}`);
 t.setTimeout(3_600_000);
 
-function runAll(t: Test, workloads: Iterable<Workload>, thoroughness: readonly Thoroughness[], changesAfterRecovery: boolean, fewest: number): void {
-  const runner = new Runner(SEED, { thoroughness, changesAfterRecovery });
+t.test('sequences of one operation', (t) => {
+  const runner = new Runner(SEED, { thoroughness: thorough, changesAfterRecovery: true });
   const stopwatch = new Stopwatch();
-  let failures = 0;
-  for (const workload of workloads) {
+  for (const workload of sequencesOfOne()) {
     const failure = runner.failureOf(workload);
-    if (failure !== undefined && (failures += 1) <= 3) t.fail(describeFailure(failure, workload, SEED));
-    if (runner.workloads % 50 === 0) runner.forgetOutcomes();
+    if (failure !== undefined) t.fail(describeFailure(failure, workload, SEED));
   }
-  t.equal(failures, 0, 'every state is sound');
-  t.ok(runner.workloads >= fewest, `there are ${String(runner.workloads)} workloads`);
+  t.ok(runner.workloads >= 56, `there are ${String(runner.workloads)} workloads`);
   t.comment(summary(runner, stopwatch));
   t.end();
-}
-
-t.test('sequences of one operation', (t) => {
-  runAll(t, sequencesOfOne(), thorough, true, 56);
 });
 
-t.test('sequences of two operations', (t) => {
-  runAll(t, sequences(2), quick, false, 3136);
+function runShare(request: ShareRequest): Promise<ShareResult> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('share.js', import.meta.url), { workerData: request });
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) => {
+      reject(new Error(`a thread ended with code ${String(code)} and no result`));
+    });
+  });
+}
+
+t.test('sequences of two operations', async (t) => {
+  const stopwatch = new Stopwatch();
+  const results = await Promise.all(Array.from({ length: SHARES }, (_, share) => runShare({ seed: SEED, share, shares: SHARES })));
+  for (const failure of results.flatMap((result) => result.failures)) t.fail(failure);
+  const workloads = results.reduce((sum, result) => sum + result.workloads, 0);
+  t.ok(workloads >= 3136, `there are ${String(workloads)} workloads`);
+  t.comment(summary({ workloads, counts: sumOf(results.map((result) => result.counts)) }, stopwatch));
 });

@@ -6,7 +6,7 @@ import { type Base, imageOf, START_SECONDS } from './base.js';
 import type { Stop } from './explorer.js';
 import type { Image } from './image.js';
 import { Kit } from './kit.js';
-import { operations, type Operation, prepare, resetPreparations, treeOperations } from './operations.js';
+import { laterOperations, operations, type Operation, pairedOperations, prepare, resetPreparations, treeOperations } from './operations.js';
 import { type Moment, momentOf } from './oracle.js';
 import { randomWorkload } from './random.js';
 
@@ -51,6 +51,18 @@ export function* sequences(length: number, from: readonly Operation[] = operatio
 
 /** The operations that sequences of three are made of. */
 export const coreOperations = operations.filter((operation) => operation.core === true);
+
+/** All sequences of two: every pair, and the operations that came later before and after those of the core. */
+export function* sequencesOfTwo(): Generator<Workload> {
+  yield* sequences(2, pairedOperations);
+  for (const later of laterOperations) {
+    for (const core of coreOperations) {
+      const [a, b] = [operations.indexOf(later), operations.indexOf(core)];
+      yield fromIndices([a, b]);
+      yield fromIndices([b, a]);
+    }
+  }
+}
 
 function fromIndices(indices: readonly number[]): Workload {
   return { id: indices.join(','), base: 'small', operations: indices.map((index) => operations[index] as Operation), from: indices.length - 1 };

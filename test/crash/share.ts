@@ -1,0 +1,39 @@
+/** One share of the sequences of two, run in a thread of its own: processors are many, and every workload stands by itself. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Counts } from './explorer.js';
+import { describeFailure } from './report.js';
+import { quick, Runner } from './run.js';
+import { sequencesOfTwo } from './workloads.js';
+
+/** What a thread is asked for: every `shares`-th workload from number `share` on. */
+export interface ShareRequest {
+  readonly seed: number;
+  readonly share: number;
+  readonly shares: number;
+}
+
+export interface ShareResult {
+  readonly workloads: number;
+  readonly counts: Counts;
+  /** The first few failures, described. */
+  readonly failures: readonly string[];
+}
+
+const FAILURES_MOST = 3;
+/** What was learnt of recovered images is forgotten so often, or it would fill the memory. */
+const FORGET_EVERY = 50;
+
+function runShare({ seed, share, shares }: ShareRequest): ShareResult {
+  const runner = new Runner(seed, { thoroughness: quick, changesAfterRecovery: false });
+  const failures: string[] = [];
+  let index = 0;
+  for (const workload of sequencesOfTwo()) {
+    if (index++ % shares !== share) continue;
+    const failure = runner.failureOf(workload);
+    if (failure !== undefined && failures.length < FAILURES_MOST) failures.push(describeFailure(failure, workload, seed));
+    if (runner.workloads % FORGET_EVERY === 0) runner.forgetOutcomes();
+  }
+  return { workloads: runner.workloads, counts: runner.counts, failures };
+}
+
+parentPort?.postMessage(runShare(workerData as ShareRequest));
