@@ -18,11 +18,9 @@ import type { CheckContext } from './context.js';
 import { blockName, type FindingKind, hex } from './findings.js';
 import { BlockBuffer } from './medium.js';
 import { type ItemVisitor, TreeWalker } from './tree-walker.js';
+import { ACCESS_ACL, DEFAULT_ACL, isXattrName } from './xattr-names.js';
 
 const PERMISSIONS = 0o777;
-const NAMESPACES = ['user.', 'trusted.', 'security.'];
-const ACCESS = 'system.posix_acl_access';
-const DEFAULT = 'system.posix_acl_default';
 
 /** Checks the extended attributes of one inode after another: all their blocks are found, and claimed, here. */
 export class XattrChecker implements ItemVisitor {
@@ -97,7 +95,7 @@ export class XattrChecker implements ItemVisitor {
     this.listBytes += nameLength + 1;
     const name = Buffer.from(bytes.buffer, bytes.byteOffset + offset + XattrItem.name, nameLength).toString('latin1');
     this.checkName(key, name, bytes, offset + XattrItem.name, nameLength);
-    const isAcl = name === ACCESS || name === DEFAULT;
+    const isAcl = name === ACCESS_ACL || name === DEFAULT_ACL;
     if (valueBlock !== 0) {
       if (!this.walkValue(key, valueBlock, valueLength)) {
         this.valuesComplete = false;
@@ -112,9 +110,7 @@ export class XattrChecker implements ItemVisitor {
 
   private checkName(key: number, name: string, bytes: Uint8Array, offset: number, length: number): void {
     const what = `extended attribute ${JSON.stringify(name)} of inode ${String(this.ino)}`;
-    const namespace = NAMESPACES.find((prefix) => name.startsWith(prefix));
-    const known = namespace === undefined ? name === ACCESS || name === DEFAULT : name.length > namespace.length;
-    if (!known || name.includes('\0')) this.report('xattr-name', what, 'a name of a known namespace without zero bytes', 'this', undefined, key);
+    if (!isXattrName(name)) this.report('xattr-name', what, 'a name of a known namespace without zero bytes', 'this', undefined, key);
     if (this.names.has(name)) this.report('xattr-duplicate', what, 'one of this name', 'another', undefined, key);
     this.names.add(name);
     const hash = this.context.nameHash(this.context.geometry.hashSeed, bytes, offset, length);
@@ -165,7 +161,7 @@ export class XattrChecker implements ItemVisitor {
     const fault = aclFault(this.value, length);
     if (fault !== null) {
       this.report('xattr-acl', what, 'a valid ACL', fault, undefined, key);
-    } else if (name === DEFAULT) {
+    } else if (name === DEFAULT_ACL) {
       const type = this.mode & FileType.mask;
       if (type !== FileType.directory) this.report('xattr-acl', what, 'on directories only', `file type 0${type.toString(8)}`, undefined, key);
     } else {

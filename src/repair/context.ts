@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.js';
 import type { Geometry } from '../check/geometry.js';
 import type { NameHash } from '../check/name-hash.js';
+import { ReadOnlyFeature } from '../format/layout.js';
 import type { Geometry as Superblock } from '../format/superblock.js';
 import { BlockMap } from './block-map.js';
 import { InodeNotes } from './inode-notes.js';
@@ -25,6 +26,8 @@ export class RepairContext {
   groupsFound = 0;
   /** Reserved bytes are meaningful to nobody (no unknown compat feature), so they must be zero. */
   readonly checkReserved: boolean;
+  /** The volume has the feature xattrs. */
+  readonly xattrs: boolean;
 
   constructor(
     readonly superblock: Superblock,
@@ -36,6 +39,7 @@ export class RepairContext {
     readonly progress: RepairProgress,
   ) {
     this.checkReserved = superblock.compat === 0;
+    this.xattrs = (superblock.readOnlyCompat & ReadOnlyFeature.xattrs) !== 0;
     this.owned = new BlockMap(geometry);
   }
 

@@ -55,7 +55,8 @@ export class DirectoryPass {
     context.notes.make(ino).directories.subdirectories[slot] = this.subdirectories;
     context.notes.set(ino, Note.notEmpty, trees.items > 0);
     if (this.mendNumber('directory-size', base + Inode.size, 'size', trees.items)) changed = true;
-    if (this.mendNumber('inode-blocks', base + Inode.blocks, 'blocks', trees.nodes)) changed = true;
+    const xattrBlocks = context.notes.xattrBlocksOf(ino);
+    if (xattrBlocks >= 0 && this.mendNumber('inode-blocks', base + Inode.blocks, 'blocks', trees.nodes + xattrBlocks)) changed = true;
     if (changed) context.table.store(ino, buffer);
   }
 
@@ -151,7 +152,8 @@ export class DirectoryPass {
     const judge: Judge = (item) => (getU64(viewOf(item), Dentry.ino) === target ? Verdict.drop : Verdict.keep);
     trees.mend(buffer.view, buffer.bytes, base + Inode.body, TreeKind.directory, parent, judge, { claim: false });
     setU64(buffer.view, base + Inode.size, trees.items);
-    setU64(buffer.view, base + Inode.blocks, trees.nodes);
+    const xattrBlocks = context.notes.xattrBlocksOf(parent);
+    if (xattrBlocks >= 0) setU64(buffer.view, base + Inode.blocks, trees.nodes + xattrBlocks);
     context.table.store(parent, buffer);
     context.notes.set(parent, Note.notEmpty, trees.items > 0);
   }

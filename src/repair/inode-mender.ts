@@ -8,6 +8,7 @@ import { ExtentMender } from './extents.js';
 import { InodeNotes, Note } from './inode-notes.js';
 import { packRoot } from './tree-items.js';
 import { type Judge, TreeMender, Verdict } from './tree-mender.js';
+import { XattrMender } from './xattrs.js';
 
 const NANOSECONDS = ['atimeNanoseconds', 'mtimeNanoseconds', 'ctimeNanoseconds', 'btimeNanoseconds'] as const;
 const SECONDS = ['atimeSeconds', 'mtimeSeconds', 'ctimeSeconds', 'btimeSeconds'] as const;
@@ -19,6 +20,7 @@ const KNOWN_FLAGS =
   InodeFlag.noDump |
   InodeFlag.noAtime |
   InodeFlag.sync |
+  InodeFlag.projectInherit |
   InodeFlag.treeBody |
   InodeFlag.orphan;
 
@@ -30,12 +32,13 @@ export type OutcomeNumber = (typeof Outcome)[keyof typeof Outcome];
 
 /**
  * Mends one record in use after another, in two steps: `mendRecord` everything that stands in the record itself, and claims the
- * nodes of its tree; `mendContents` the blocks that it maps. All nodes are claimed before the first data block: a node says
+ * nodes of its tree and its extended attributes; `mendContents` the blocks that it maps. All nodes are claimed before the first data block: a node says
  * whose it is, a data block doesn't. These two are the only places where the blocks of an inode are enumerated.
  */
 export class InodeMender {
   readonly extents: ExtentMender;
   private readonly trees: TreeMender;
+  private readonly xattrs: XattrMender;
   private readonly target = new BlockBuffer();
   private buffer = new BlockBuffer();
   private base = 0;
@@ -45,6 +48,7 @@ export class InodeMender {
   constructor(private readonly context: RepairContext) {
     this.extents = new ExtentMender(context);
     this.trees = new TreeMender(context);
+    this.xattrs = new XattrMender(context);
   }
 
   /** First step; the record at `base` is that of `ino`, with a mode that is not 0. */
@@ -62,10 +66,11 @@ export class InodeMender {
     this.mendCommon(type);
     this.note(type);
     const kind = type === Type.directory ? TreeKind.directory : this.hasExtents(type) ? TreeKind.extents : 0;
-    if (kind !== 0) this.mendTree(kind, keepAll, true);
-    else this.mendPlain(type);
     // A symbolic link whose target can't be read is nothing.
     if (type === Type.symlink && kind === 0 && !this.mendShortTarget()) return Outcome.clear;
+    this.mendXattrs();
+    if (kind !== 0) this.mendTree(kind, keepAll, true);
+    else this.mendPlain(type);
     return this.changed ? Outcome.changed : Outcome.same;
   }
 
@@ -79,6 +84,7 @@ export class InodeMender {
     if (this.trees.left) return this.changed ? Outcome.changed : Outcome.same;
     if (type === Type.symlink && !this.mendLongTarget()) {
       this.mendTree(TreeKind.extents, this.releaseAll, false);
+      this.xattrs.release(this.u64(Inode.xattrBlock), ino);
       return Outcome.clear;
     }
     if (type === Type.regular) this.mendSize();
@@ -135,12 +141,20 @@ export class InodeMender {
         this.set(() => { setI64(this.view, this.base + Inode[field], 0); });
       }
     }
-    this.mendNumber('inode-xattr', Inode.xattrBlock, 'xattrBlock', 0);
     if (type !== Type.directory) this.mendNumber('inode-parent', Inode.parent, 'parent', 0);
     const size = this.u64(Inode.size);
     if (size > FILE_SIZE_MAX && type !== Type.regular && this.fix('inode-size', 'size', `at most ${String(FILE_SIZE_MAX)}`, size, 'compute it')) {
       this.set(() => { setU64(this.view, this.base + Inode.size, 0); });
     }
+  }
+
+  /** Extended attributes: all their blocks are found, and claimed, here. */
+  private mendXattrs(): void {
+    const { xattrs } = this;
+    const block = this.u64(Inode.xattrBlock);
+    const stays = block === 0 || xattrs.mend(block, this.ino, this.u16(Inode.mode));
+    this.context.notes.setXattrBlocks(this.ino, block === 0 || !stays ? 0 : xattrs.blocks);
+    if (!stays) this.set(() => { setU64(this.view, this.base + Inode.xattrBlock, 0); });
   }
 
   /** Devices, fifos, sockets and short symbolic links: no blocks; devices keep 8 bytes of their body. */
@@ -232,8 +246,10 @@ export class InodeMender {
     this.set(() => { setU64(this.view, this.base + Inode.size, Math.min(this.extents.writtenEnd * BLOCK_SIZE, FILE_SIZE_MAX)); });
   }
 
-  private mendBlocks(expected: number): void {
-    if (this.extents.doubles === 0) this.mendNumber('inode-blocks', Inode.blocks, 'blocks', expected);
+  /** `own`: blocks of the contents. */
+  private mendBlocks(own: number): void {
+    const xattrBlocks = this.context.notes.xattrBlocksOf(this.ino);
+    if (this.extents.doubles === 0 && xattrBlocks >= 0) this.mendNumber('inode-blocks', Inode.blocks, 'blocks', own + xattrBlocks);
   }
 
   private mendNumber(kind: FindingKind, field: number, name: string, expected: number): void {

@@ -36,6 +36,8 @@ export class NotesPage {
   readonly notes = new Uint8Array(PAGE_INODES);
   /** Directory entries found. */
   readonly links = new Uint32Array(PAGE_INODES);
+  /** Blocks of the extended attributes, −1 when damage that was left hides some; null: no inode of the page has any. */
+  xattrBlocks: Float64Array | null = null;
   private directoryPart: DirectoryPage | null = null;
 
   get directories(): DirectoryPage {
@@ -43,7 +45,7 @@ export class NotesPage {
   }
 }
 
-/** What a repair remembers of every inode in use: 6 bytes, 27 for directories, in pages made on demand. */
+/** What a repair remembers of every inode in use: 6 bytes, 27 for directories, 8 more with extended attributes, in pages made on demand. */
 export class InodeNotes {
   private readonly pages = new Map<number, NotesPage>();
   private lastNumber = -1;
@@ -85,6 +87,18 @@ export class InodeNotes {
     const { notes } = this.make(ino);
     const slot = InodeNotes.slot(ino);
     notes[slot] = value ? (notes[slot] as number) | note : (notes[slot] as number) & ~note;
+  }
+
+  /** Blocks of the extended attributes of an inode, −1 when damage that was left hides some. */
+  xattrBlocksOf(ino: number): number {
+    return this.find(ino)?.xattrBlocks?.[InodeNotes.slot(ino)] ?? 0;
+  }
+
+  setXattrBlocks(ino: number, blocks: number): void {
+    const page = this.make(ino);
+    if (blocks === 0 && page.xattrBlocks === null) return;
+    page.xattrBlocks ??= new Float64Array(PAGE_INODES);
+    page.xattrBlocks[InodeNotes.slot(ino)] = blocks;
   }
 
   /** Numbers of the inodes in use, ascending. */

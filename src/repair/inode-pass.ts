@@ -99,6 +99,7 @@ export class InodePass {
     if (page === undefined) return;
     page.type[InodeNotes.slot(ino)] = 0;
     page.notes[InodeNotes.slot(ino)] = 0;
+    context.notes.setXattrBlocks(ino, 0);
   }
 
   /** Sees to it that there is table block 0 with a root directory. Everything that was changed is committed before. */

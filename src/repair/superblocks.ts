@@ -52,7 +52,6 @@ function read(pmem: Pmem, block: number, errors: FsError[]): Candidate | undefin
   }
   try {
     const geometry = decodeSuperblock(buffer.bytes, block, pmem);
-    if (getU64(buffer.view, BlockHeader.owner) !== 0) fail('EUCLEAN', `superblock at block ${String(block)}: expected owner 0`);
     if (geometry.totalBlocks * BLOCK_SIZE > pmem.size) fail('EUCLEAN', `superblock at block ${String(block)}: the volume has ${String(geometry.totalBlocks * BLOCK_SIZE)} bytes, the medium only ${String(pmem.size)}`);
     if (block !== PRIMARY_SUPERBLOCK && geometry.totalBlocks !== block + 1) fail('EUCLEAN', `superblock at block ${String(block)}: not at the end of its volume`);
     const unknown = (geometry.readOnlyCompat & ~KNOWN_READ_ONLY_COMPAT) >>> 0;
@@ -97,6 +96,7 @@ function image(pmem: Pmem, chosen: Candidate, geometry: Geometry, block: number)
   const bytes = chosen.bytes.slice();
   const view = new DataView(bytes.buffer);
   setU64(view, BlockHeader.self, block);
+  setU64(view, BlockHeader.owner, 0);
   view.setUint32(BlockHeader.checksum, pmem.crc32c(0, bytes, 4, BLOCK_SIZE - 4), true);
   return bytes;
 }

@@ -1,8 +1,28 @@
-import { BLOCK_SIZE, BlockHeader, ItemArea, KEY_SIZE, Magic, SLOT_SIZE, TREE_NODE_AREA, TREE_ROOT_AREA, TREE_ROOT_SIZE, TreeNode, TreeRoot } from '../format/layout.js';
+import {
+  BLOCK_SIZE,
+  BlockHeader,
+  ItemArea,
+  KEY_SIZE,
+  Magic,
+  SLOT_SIZE,
+  TREE_NODE_AREA,
+  TREE_ROOT_AREA,
+  TREE_ROOT_SIZE,
+  TreeKind,
+  type TreeKindNumber,
+  TreeNode,
+  TreeRoot,
+  XATTR_ROOT_SIZE,
+} from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
 
 export const NODE_AREA_SIZE = BLOCK_SIZE - TREE_NODE_AREA;
 export const ROOT_AREA_SIZE = TREE_ROOT_SIZE - TREE_ROOT_AREA;
+
+/** Bytes of the root of a tree of this kind: that of extended attributes fills a block. */
+export function rootSizeOf(kind: TreeKindNumber): number {
+  return kind === TreeKind.xattrs ? XATTR_ROOT_SIZE : TREE_ROOT_SIZE;
+}
 
 /** An item of a tree in DRAM. */
 export interface Item {
@@ -62,15 +82,15 @@ export function packItems(view: DataView, bytes: Uint8Array, base: number, size:
   view.setUint16(base + ItemArea.heapBytes, size - heap, true);
 }
 
-/** Makes a tree root without nodes that holds these few items. */
-export function packRoot(view: DataView, bytes: Uint8Array, root: number, items: readonly Item[]): void {
-  bytes.fill(0, root, root + TREE_ROOT_SIZE);
-  packItems(view, bytes, root + TREE_ROOT_AREA, ROOT_AREA_SIZE, items);
+/** Makes a tree root of `size` bytes without nodes that holds these few items. */
+export function packRoot(view: DataView, bytes: Uint8Array, root: number, items: readonly Item[], size = TREE_ROOT_SIZE): void {
+  bytes.fill(0, root, root + size);
+  packItems(view, bytes, root + TREE_ROOT_AREA, size - TREE_ROOT_AREA, items);
 }
 
-/** Makes a tree root above the node in `block`. */
-export function packRootAbove(view: DataView, bytes: Uint8Array, root: number, block: number, depth: number, nodes: number): void {
-  bytes.fill(0, root, root + TREE_ROOT_SIZE);
+/** Makes a tree root of `size` bytes above the node in `block`. */
+export function packRootAbove(view: DataView, bytes: Uint8Array, root: number, block: number, depth: number, nodes: number, size = TREE_ROOT_SIZE): void {
+  bytes.fill(0, root, root + size);
   view.setUint16(root + TreeRoot.depth, depth, true);
   view.setUint32(root + TreeRoot.nodes, nodes, true);
   setU64(view, root + TreeRoot.root, block);

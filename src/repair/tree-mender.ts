@@ -17,10 +17,11 @@ import {
   type TreeKindNumber,
   TreeNode,
   TreeRoot,
+  XattrItem,
 } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
 import type { RepairContext } from './context.js';
-import { childItem, childOf, fitting, type Item, NODE_AREA_SIZE, packNode, packRoot, packRootAbove, readItems, ROOT_AREA_SIZE } from './tree-items.js';
+import { childItem, childOf, fitting, type Item, NODE_AREA_SIZE, packNode, packRoot, packRootAbove, readItems, rootSizeOf } from './tree-items.js';
 
 /** What a judge says about an item of a leaf. */
 export const Verdict = { keep: 0, changed: 1, drop: 2 } as const;
@@ -38,8 +39,11 @@ export interface MendOptions {
 
 const KEY_END = 2 ** 53;
 const CHILD_PAYLOAD = 8;
-const PAYLOAD_MIN: Record<TreeKindNumber, number> = { 1: EXTENT_PAYLOAD_SIZE, 2: Dentry.name + 1, 3: FREE_INODES_PAYLOAD_SIZE, 4: 0 };
+const PAYLOAD_MIN: Record<TreeKindNumber, number> = { 1: EXTENT_PAYLOAD_SIZE, 2: Dentry.name + 1, 3: FREE_INODES_PAYLOAD_SIZE, 4: XattrItem.name + 1 };
 const PAYLOAD_MAX: Record<TreeKindNumber, number> = { 1: EXTENT_PAYLOAD_SIZE, 2: Dentry.name + NAME_MAX, 3: FREE_INODES_PAYLOAD_SIZE, 4: TREE_MAX_PAYLOAD };
+
+/** Names of the trees of inodes. */
+const OWNED_TREES: Record<TreeKindNumber, string> = { 1: 'extent tree', 2: 'directory tree', 3: 'tree', 4: 'tree of extended attributes' };
 
 /** A node that was visited: whether it stays, and its children if it is an interior one. */
 interface Visited {
@@ -77,7 +81,7 @@ export class TreeMender {
 
   constructor(private readonly context: RepairContext) {}
 
-  /** Mends the tree whose 128-byte root is at `root` of a buffer. True when the root was changed: the caller writes it. */
+  /** Mends the tree whose root is at `root` of a buffer. True when the root was changed: the caller writes it. */
   mend(view: DataView, bytes: Uint8Array, root: number, kind: TreeKindNumber, owner: number, judge: Judge, options: MendOptions): boolean {
     this.kind = kind;
     this.owner = owner;
@@ -90,7 +94,7 @@ export class TreeMender {
     if (depth > TREE_MAX_DEPTH) {
       if (!this.problem('tree-root', `root of the ${this.name()}: depth`, `at most ${String(TREE_MAX_DEPTH)}`, depth, 'make the tree empty')) return false;
       this.lostParts = true;
-      packRoot(view, bytes, root, []);
+      packRoot(view, bytes, root, [], rootSizeOf(this.kind));
       return true;
     }
     return depth === 0 ? this.mendRootItems(view, bytes, root) : this.mendBelow(view, bytes, root, depth);
@@ -100,24 +104,25 @@ export class TreeMender {
   name(): string {
     if (this.kind === TreeKind.freeInodes) return 'tree of free inodes';
     if (this.owner === 0) return 'extent tree of the inode table';
-    return `${this.kind === TreeKind.directory ? 'directory tree' : 'extent tree'} of inode ${String(this.owner)}`;
+    return `${OWNED_TREES[this.kind]} of inode ${String(this.owner)}`;
   }
 
   /** Depth 0: the items are in the root itself. */
   private mendRootItems(view: DataView, bytes: Uint8Array, root: number): boolean {
     const [shortest, longest] = [PAYLOAD_MIN[this.kind], PAYLOAD_MAX[this.kind]];
-    const fault = areaFault(view, root + TREE_ROOT_AREA, ROOT_AREA_SIZE, shortest, longest);
+    const size = rootSizeOf(this.kind) - TREE_ROOT_AREA;
+    const fault = areaFault(view, root + TREE_ROOT_AREA, size, shortest, longest);
     if (fault !== null) {
       if (!this.problem('tree-items', `root of the ${this.name()}: ${fault.what}`, fault.expected, fault.found, 'keep the items that can be read')) return false;
       this.lostParts = true;
     }
-    const found = fitting(readItems(view, root + TREE_ROOT_AREA, ROOT_AREA_SIZE, shortest, longest), ROOT_AREA_SIZE);
+    const found = fitting(readItems(view, root + TREE_ROOT_AREA, size, shortest, longest), size);
     const strange = fault === null && this.hasStrangeKeys(view, root + TREE_ROOT_AREA, found, 0);
     const { kept, changed } = this.judgeItems(found, 0, KEY_END, 0);
     const nodes = view.getUint32(root + TreeRoot.nodes, true);
     const miscounted = nodes !== 0 && this.countProblem(nodes);
     if (fault === null && !changed && !miscounted && !strange) return false;
-    if (!this.isDry) packRoot(view, bytes, root, kept);
+    if (!this.isDry) packRoot(view, bytes, root, kept, rootSizeOf(this.kind));
     return true;
   }
 
@@ -125,14 +130,14 @@ export class TreeMender {
     const block = getU64(view, root + TreeRoot.root);
     const visited = this.visit(block, depth - 1, 0, KEY_END, true);
     if (!visited.stays) {
-      if (!this.isDry) packRoot(view, bytes, root, []);
+      if (!this.isDry) packRoot(view, bytes, root, [], rootSizeOf(this.kind));
       return true;
     }
     const nodes = view.getUint32(root + TreeRoot.nodes, true);
     const lowered = depth > 1 && visited.items === 1 && !this.left ? this.lower(block, depth, visited.onlyChild) : { block, depth };
     const miscounted = !this.left && nodes !== this.nodes && this.countProblem(nodes);
     if (lowered.depth === depth && !miscounted) return false;
-    if (!this.isDry) packRootAbove(view, bytes, root, lowered.block, lowered.depth, this.nodes);
+    if (!this.isDry) packRootAbove(view, bytes, root, lowered.block, lowered.depth, this.nodes, rootSizeOf(this.kind));
     return true;
   }
 

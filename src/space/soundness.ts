@@ -11,9 +11,14 @@ import {
   InodeFlag,
   INODES_PER_BLOCK,
   Magic,
+  MAX_VOLUME_BLOCKS,
   SYMLINK_MAX,
   TreeKind,
   VolumeState,
+  XATTR_LIST_MAX,
+  XATTR_VALUE_BLOCK_BYTES,
+  XattrBlock,
+  XattrValue,
 } from '../format/layout.js';
 import { getI64, getU64 } from '../format/numbers.js';
 import type { Geometry } from '../format/superblock.js';
@@ -36,6 +41,10 @@ export function blockFault(view: DataView, geometry: Geometry, magic: number, ba
       return groupFault(view, geometry, base, block);
     case Magic.state:
       return stateFault(view, geometry, base);
+    case Magic.xattr:
+      return xattrFault(view, base);
+    case Magic.xattrValue:
+      return valueFault(view, base);
     default:
       return undefined;
   }
@@ -64,13 +73,29 @@ function stateFault(view: DataView, geometry: Geometry, base: number): string | 
   return rootFault(view, base + VolumeState.tableRoot, TreeKind.extents) ?? rootFault(view, base + VolumeState.freeInodeRoot, TreeKind.freeInodes);
 }
 
+function xattrFault(view: DataView, base: number): string | undefined {
+  const count = view.getUint32(base + XattrBlock.count, true);
+  const listBytes = view.getUint32(base + XattrBlock.listBytes, true);
+  // A name has a byte at least, and one more in the list.
+  if (count < 1 || listBytes < 2 * count || listBytes > XATTR_LIST_MAX) return `${String(count)} attributes with ${String(listBytes)} bytes of names`;
+  return rootFault(view, base + XattrBlock.root, TreeKind.xattrs);
+}
+
+/** Which value it is part of, whoever follows the chain compares. */
+function valueFault(view: DataView, base: number): string | undefined {
+  const length = view.getUint32(base + XattrValue.length, true);
+  if (length < 1 || length > XATTR_VALUE_BLOCK_BYTES) return `${String(length)} bytes of a value`;
+  const next = getU64(view, base + XattrValue.next);
+  return next < MAX_VOLUME_BLOCKS ? undefined : `a next block of ${String(next)}`;
+}
+
 const TIMES = [
   [Inode.atimeSeconds, Inode.atimeNanoseconds],
   [Inode.mtimeSeconds, Inode.mtimeNanoseconds],
   [Inode.ctimeSeconds, Inode.ctimeNanoseconds],
   [Inode.btimeSeconds, Inode.btimeNanoseconds],
 ] as const;
-const INODE_NUMBERS = [Inode.blocks, Inode.parent, Inode.orphanNext] as const;
+const INODE_NUMBERS = [Inode.blocks, Inode.parent, Inode.orphanNext, Inode.xattrBlock] as const;
 
 /** Of an inode record, in use or free. */
 export function inodeFault(view: DataView, record: number): string | undefined {

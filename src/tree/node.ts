@@ -22,6 +22,7 @@ import {
   TreeNode,
   TreeRoot,
   XATTR_ROOT_SIZE,
+  XattrItem,
 } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
 import type { Blocks } from '../journal/blocks.js';
@@ -62,7 +63,7 @@ const PAYLOAD_LIMITS: Readonly<Record<number, readonly [number, number]>> = {
   [TreeKind.extents]: [EXTENT_PAYLOAD_SIZE, EXTENT_PAYLOAD_SIZE],
   [TreeKind.directory]: [Dentry.name + 1, Dentry.name + NAME_MAX],
   [TreeKind.freeInodes]: [FREE_INODES_PAYLOAD_SIZE, FREE_INODES_PAYLOAD_SIZE],
-  [TreeKind.xattrs]: [0, TREE_MAX_PAYLOAD],
+  [TreeKind.xattrs]: [XattrItem.name + 1, TREE_MAX_PAYLOAD],
 };
 
 /** Writes level and kind into a fresh node and makes its area empty. */
@@ -178,7 +179,7 @@ export function nodeFault(view: DataView, base: number): string | undefined {
 export function rootFault(view: DataView, root: number, kind: TreeKindNumber): string | undefined {
   const depth = view.getUint16(root + TreeRoot.depth, true);
   if (depth > TREE_MAX_DEPTH) return `a tree of depth ${String(depth)}`;
-  return depth > 0 ? undefined : areaFault(view, root + TREE_ROOT_AREA, ROOT_AREA_SIZE, kind);
+  return depth > 0 ? undefined : areaFault(view, root + TREE_ROOT_AREA, rootAreaSizeOf(kind), kind);
 }
 
 /** `kind` 0: children. */

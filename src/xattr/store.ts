@@ -266,7 +266,7 @@ export class XattrStore {
     const { cursor } = this;
     let key = first;
     if (cursor.seekCeiling(root, ino, first)) {
-      while (cursor.key === key) {
+      while (cursor.key === key && key < first + COLLISIONS_MAX) {
         key += 1;
         if (!cursor.next()) break;
       }

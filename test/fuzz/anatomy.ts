@@ -34,6 +34,11 @@ import {
   TreeNode,
   TreeRoot,
   VolumeState,
+  XATTR_ROOT_SIZE,
+  XATTR_VALUE_BLOCK_BYTES,
+  XattrBlock,
+  XattrItem,
+  XattrValue,
 } from '../../src/format/layout.js';
 import { getU48, getU64 } from '../../src/format/numbers.js';
 import { type Geometry, readSuperblock } from '../../src/format/superblock.js';
@@ -51,7 +56,7 @@ export interface Field {
   meaning: Meaning;
 }
 
-export type StructureKind = 'superblock' | 'state' | 'group' | 'node' | 'inode' | 'record';
+export type StructureKind = 'superblock' | 'state' | 'group' | 'node' | 'inode' | 'xattr' | 'value' | 'record';
 
 export interface Structure {
   kind: StructureKind;
@@ -70,7 +75,7 @@ export interface Structure {
 /** Whose a block of the volume is: an inode number, 0 for what belongs to all. */
 export interface Owner {
   ino: number;
-  what: 'data' | 'node' | 'table' | 'free-inode-node' | 'table-node';
+  what: 'data' | 'node' | 'table' | 'free-inode-node' | 'table-node' | 'xattr' | 'value';
 }
 
 export interface Anatomy {
@@ -102,6 +107,8 @@ const INODE_FIELDS = at(Inode, {
   size: [8, 'length'], blocks: [8, 'count'], atimeSeconds: [8, 'count'], mtimeSeconds: [8, 'count'], ctimeSeconds: [8, 'count'], btimeSeconds: [8, 'count'],
   mtimeNanoseconds: [4, 'count'], generation: [4, 'count'], project: [4, 'count'], parent: [8, 'ino'], orphanNext: [8, 'ino'], xattrBlock: [8, 'block'],
 });
+const XATTR_FIELDS = at(XattrBlock, { count: [4, 'count'], listBytes: [4, 'length'] });
+const VALUE_FIELDS = at(XattrValue, { next: [8, 'block'], key: [8, 'key'], index: [4, 'count'], length: [4, 'length'], data: [8, 'text'] });
 const RECORD_FIELDS = at(JournalRecord, {
   checksum: [4, 'checksum'], magic: [4, 'flags'], sequence: [8, 'count'], journalId: [8, 'count'], length: [4, 'length'], entries: [4, 'count'],
   requestId: [8, 'count'], result: [8, 'ino'],
@@ -189,7 +196,8 @@ class Dissection {
       structure.fields.push({ name: 'root', offset: root + TreeRoot.root, size: 8, meaning: 'block' });
       this.addNode(getU64(view, root + TreeRoot.root), depth - 1, kind, ino, what, visit);
     } else {
-      this.addArea(structure, view, root + TREE_ROOT_AREA, TREE_ROOT_SIZE - TREE_ROOT_AREA, kind, visit);
+      const size = kind === TreeKind.xattrs ? XATTR_ROOT_SIZE : TREE_ROOT_SIZE;
+      this.addArea(structure, view, root + TREE_ROOT_AREA, size - TREE_ROOT_AREA, kind, visit);
     }
   }
 
@@ -240,8 +248,26 @@ class Dissection {
       const name = `${mode === 0 ? 'free inode' : 'inode'} ${String(ino)} (block ${String(block)} + ${String(index * INODE_SIZE)})`;
       const structure: Structure = { kind: 'inode', name, address: block * BLOCK_SIZE + index * INODE_SIZE, length: INODE_SIZE, seed: this.geometry.seed, fields: [...INODE_FIELDS] };
       this.add(structure, recordView);
-      if (mode !== 0) this.addBody(structure, recordView, ino, mode);
+      if (mode === 0) continue;
+      this.addBody(structure, recordView, ino, mode);
+      const xattrBlock = getU64(recordView, Inode.xattrBlock);
+      if (xattrBlock !== 0) this.addXattrs(xattrBlock, ino);
     }
+  }
+
+  /** The extended attributes of an inode: their block, the nodes of their tree, values in blocks. */
+  private addXattrs(block: number, ino: number): void {
+    this.owners.set(block, { ino, what: 'xattr' });
+    const holder = this.addHeaded('xattr', `extended attributes of inode ${String(ino)}`, block, XATTR_FIELDS, this.geometry.seed);
+    this.addTree(holder, XattrBlock.root, TreeKind.xattrs, ino, 'node', (_key, payload, view) => {
+      const length = view.getUint32(payload + XattrItem.valueLength, true);
+      let part = getU64(view, payload + XattrItem.valueBlock);
+      for (let done = 0; part !== 0 && done < length; done += XATTR_VALUE_BLOCK_BYTES) {
+        this.owners.set(part, { ino, what: 'value' });
+        const value = this.addHeaded('value', `value of inode ${String(ino)} from byte ${String(done)}`, part, VALUE_FIELDS, this.geometry.seed);
+        part = getU64(value.view, XattrValue.next);
+      }
+    });
   }
 
   private addBody(structure: Structure, view: DataView, ino: number, mode: number): void {
@@ -305,6 +331,13 @@ function payloadFields(name: string, payload: number, kind: number): Field[] {
         { name: `${name} ino`, offset: payload + Dentry.ino, size: 8, meaning: 'ino' },
         { name: `${name} type`, offset: payload + Dentry.type, size: 1, meaning: 'flags' },
         { name: `${name} name`, offset: payload + Dentry.name, size: 1, meaning: 'text' },
+      ];
+    case TreeKind.xattrs:
+      return [
+        { name: `${name} value block`, offset: payload + XattrItem.valueBlock, size: 8, meaning: 'block' },
+        { name: `${name} value length`, offset: payload + XattrItem.valueLength, size: 4, meaning: 'length' },
+        { name: `${name} name length`, offset: payload + XattrItem.nameLength, size: 1, meaning: 'length' },
+        { name: `${name} name`, offset: payload + XattrItem.name, size: 1, meaning: 'text' },
       ];
     default:
       return [

@@ -7,6 +7,7 @@ import { readSuperblock } from '../../src/format/superblock.js';
 import { AttributeChange, Change } from '../../src/fs/types.js';
 import { recoverJournal } from '../../src/journal/recovery.js';
 import type { SimulatedPmem } from '../../src/pmem/simulated.js';
+import { acl } from '../helpers/acl.js';
 import { extentItem, HandmadeVolume, type Item } from '../helpers/handmade.js';
 import { MemoryVolume } from '../helpers/memory-volume.js';
 import { sampleVolume } from '../helpers/sample-volume.js';
@@ -62,8 +63,31 @@ class Builder {
     this.volume.fs.setAttributes(ino, change);
   }
 
+  /** Extended attributes of all sorts; `many` of them on one file, so that their tree has nodes. */
+  attributes(parent: Ino, many: number): void {
+    const { volume } = this;
+    const open = this.directory(parent, 'open');
+    volume.setXattr(open, 'system.posix_acl_default', acl(['userObject', 0, 7], ['user', 12, 6], ['groupObject', 0, 5], ['mask', 0, 7], ['other', 0, 1]));
+    this.directory(open, 'inherits');
+    this.file(open, 'inherits, too', 3000);
+    const crowd = Array.from({ length: 60 }, (_, i) => ['user', i, i % 8] as const);
+    const shared = this.file(parent, 'with a long ACL', 10);
+    volume.setXattr(shared, 'system.posix_acl_access', acl(['userObject', 0, 6], ...crowd, ['groupObject', 0, 4], ['mask', 0, 4], ['other', 0, 0]));
+    const values = this.file(parent, 'with values', 5000);
+    for (const [name, length] of [['short', 5], ['empty', 0], ['block', 4032], ['long', 9000], ['longest', 65_536]] as const) {
+      const value = new Uint8Array(length);
+      this.random.bytes(value);
+      volume.setXattr(values, `user.${name}`, value);
+    }
+    volume.setXattr(values, 'security.capability', Buffer.from('cap'));
+    volume.setXattr(this.symlink(parent, 'with a name', 20), 'trusted.t', Buffer.from('v'));
+    const crowded = this.file(parent, 'with many', 1);
+    for (let i = 0; i < many; i += 1) volume.setXattr(crowded, `user.${String(i)}`, Buffer.alloc(50 + ((i * 37) % 200), i));
+  }
+
   /** A bit of everything. */
   variety(parent: Ino, names: number, extents: number): void {
+    this.attributes(parent, names);
     let deep = parent;
     for (let depth = 0; depth < 6; depth += 1) {
       deep = this.directory(deep, 'deep');

@@ -6,7 +6,7 @@ import type { FileSystemOperations } from '../../src/fs/operations.js';
 import { Attributes } from '../../src/fs/types.js';
 import type { SimulatedPmem } from '../../src/pmem/simulated.js';
 import { BudgetedPmem } from './budgeted-pmem.js';
-import { type Entry, listAll, openDamaged, readAll, readTarget } from './exercise.js';
+import { type Entry, listAll, openDamaged, readAll, readAttributes, readTarget } from './exercise.js';
 
 export interface Inode {
   ino: Ino;
@@ -15,6 +15,8 @@ export interface Inode {
   gid: number;
   size: number;
   mtimeSeconds: number;
+  /** Extended attributes. */
+  xattrs: Map<string, Buffer>;
   /** Of a regular file. */
   bytes?: Uint8Array;
   /** Of a symbolic link. */
@@ -57,7 +59,9 @@ export function show(fs: FileSystemOperations, pmem: BudgetedPmem, ino: Ino, way
     throw error;
   }
   const { mode, uid, gid, size, mtimeSeconds } = attributes;
-  const inode: Inode = { ino, mode, uid, gid, size, mtimeSeconds, way };
+  const xattrs = readAttributes(fs, ino);
+  if (xattrs instanceof FsError) return xattrs;
+  const inode: Inode = { ino, mode, uid, gid, size, mtimeSeconds, xattrs, way };
   const type = mode & FileType.mask;
   if (type === FileType.regular) {
     const bytes = readAll(fs, pmem, ino, size);
@@ -87,5 +91,9 @@ export function differenceOf(expected: Inode, found: Inode): string | undefined 
   if (expected.entries === undefined && expected.size !== found.size) return `size is ${String(found.size)}, was ${String(expected.size)}`;
   if (expected.bytes !== undefined && (found.bytes === undefined || Buffer.compare(expected.bytes, found.bytes) !== 0)) return 'other bytes';
   if (expected.target !== found.target) return 'another target';
+  if (expected.xattrs.size !== found.xattrs.size) return `${String(found.xattrs.size)} extended attributes, had ${String(expected.xattrs.size)}`;
+  for (const [name, value] of expected.xattrs) {
+    if (found.xattrs.get(name)?.equals(value) !== true) return `another extended attribute ${JSON.stringify(name)}`;
+  }
   return undefined;
 }

@@ -9,7 +9,7 @@ import { readField } from './anatomy.js';
 
 const TWO_32 = 2 ** 32;
 /** How often each kind of structure is hit, whatever its share of the volume. */
-const WEIGHTS: Record<StructureKind, number> = { superblock: 1, state: 3, group: 2, node: 7, inode: 7, record: 2 };
+const WEIGHTS: Record<StructureKind, number> = { superblock: 1, state: 3, group: 2, node: 7, inode: 7, xattr: 4, value: 2, record: 2 };
 const SEALED = 0.75;
 
 /** Damages the medium as `random` says; returns a line for people per damage. */

@@ -2,8 +2,9 @@
 import { ManualClock } from '../../src/base/clock.js';
 import { Errno, FsError } from '../../src/base/errno.js';
 import type { Random } from '../../src/base/random.js';
+import { acl, MINIMAL_ACL } from '../helpers/acl.js';
 import { asByteAddr, asIno, type Ino } from '../../src/base/units.js';
-import { FileType, SYMLINK_MAX } from '../../src/format/layout.js';
+import { FileType, SYMLINK_MAX, XATTR_LIST_MAX, XATTR_VALUE_MAX } from '../../src/format/layout.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
 import { AttributeChange, Attributes, Caller, Change, Name, Ranges, SeekWhence, Statistics } from '../../src/fs/types.js';
 import { openVolume } from '../../src/fs/volume.js';
@@ -18,7 +19,7 @@ const CACHE_BYTES = 2 * 1024 * 1024;
 /** What a filesystem may say of a volume, damaged or not. */
 const SENSIBLE = new Set<number>([
   Errno.EIO, Errno.EUCLEAN, Errno.ESTALE, Errno.ENOENT, Errno.EEXIST, Errno.ENOTDIR, Errno.EISDIR, Errno.EINVAL, Errno.ENOTEMPTY, Errno.ENOSPC, Errno.EFBIG,
-  Errno.EMLINK, Errno.EPERM, Errno.EBUSY, Errno.ENXIO, Errno.ENODEV, Errno.EOPNOTSUPP, Errno.EROFS, Errno.ENAMETOOLONG,
+  Errno.EMLINK, Errno.EPERM, Errno.EBUSY, Errno.ENXIO, Errno.ENODEV, Errno.EOPNOTSUPP, Errno.EROFS, Errno.ENAMETOOLONG, Errno.ENODATA, Errno.ERANGE, Errno.E2BIG, Errno.EACCES,
 ]);
 
 /** Runs a call; returns what it returned, or its errno's name. Whatever is no sensible FsError goes through. */
@@ -109,6 +110,28 @@ export function readTarget(fs: FileSystemOperations, ino: Ino): string | FsError
   return length instanceof FsError ? length : Buffer.from(target.subarray(0, length)).toString('latin1');
 }
 
+const list = new Uint8Array(XATTR_LIST_MAX);
+const value = new Uint8Array(XATTR_VALUE_MAX);
+
+/** The extended attributes of an inode, or why not: by name (a character per byte) the value. */
+export function readAttributes(fs: FileSystemOperations, ino: Ino): Map<string, Buffer> | FsError {
+  const found = new Map<string, Buffer>();
+  const announced = attempt(() => fs.listXattr(ino, list, 0, 0));
+  if (announced instanceof FsError) return announced;
+  if (!(announced >= 0 && announced <= XATTR_LIST_MAX)) throw new Error(`a list of ${String(announced)} bytes`);
+  if (announced === 0) return found;
+  const listed = attempt(() => fs.listXattr(ino, list, 0, list.length));
+  if (listed instanceof FsError) return listed;
+  if (listed > announced) throw new Error(`a list of ${String(listed)} bytes, of which ${String(announced)} were announced`);
+  for (const name of Buffer.from(list.subarray(0, listed)).toString('latin1').split('\0').slice(0, -1)) {
+    const length = attempt(() => fs.getXattr(ino, Name.from(Buffer.from(name, 'latin1')), value, 0, value.length));
+    if (length instanceof FsError) return length;
+    if (!(length >= 0 && length <= XATTR_VALUE_MAX)) throw new Error(`a value of ${String(length)} bytes`);
+    found.set(name, Buffer.from(value.slice(0, length)));
+  }
+  return found;
+}
+
 /** Walks everything that can be reached, and returns the inodes met; with `contents` it looks at each in every way. */
 export function walk(fs: FileSystemOperations, pmem: Pmem, contents: boolean): Ino[] {
   const seen = new Set<Ino>([asIno(1)]);
@@ -146,6 +169,7 @@ function typeOf(fs: FileSystemOperations, ino: Ino): number {
 /** Looks at one inode in every way; its type, 0 when it has none. */
 function look(fs: FileSystemOperations, pmem: Pmem, ino: Ino): number {
   const type = typeOf(fs, ino);
+  readAttributes(fs, ino);
   if (type === FileType.symlink) readTarget(fs, ino);
   if (type !== FileType.regular) return type;
   readAll(fs, pmem, ino, attributes.size);
@@ -173,6 +197,21 @@ function checkAttributes(attributes: Attributes): void {
 const NAMES = ['a', 'new', 'x'.repeat(255), 'name 7', 'file 3', 'deep', 'sub', 'another name', 'long'];
 const MODES = [0, 1, 3, 0x10, 0x11];
 
+const ATTRIBUTES = ['user.short', 'user.long', 'trusted.t', 'security.capability', 'system.posix_acl_access', 'system.posix_acl_default', 'user.17', 'user.a', `user.${'n'.repeat(250)}`];
+const ACLS = [acl(), acl(...MINIMAL_ACL), acl(['userObject', 0, 7], ['user', 5, 6], ['groupObject', 0, 5], ['mask', 0, 7], ['other', 0, 0])];
+
+/** Sets or removes an extended attribute. */
+function changeAttribute(fs: FileSystemOperations, ino: Ino, random: Random): void {
+  const name = random.pick(ATTRIBUTES);
+  if (random.chance(0.4)) {
+    fs.removeXattr(ino, Name.from(name));
+    return;
+  }
+  const length = random.pick([0, 4, 200, 300, 4032, 4033, 5000, 65_536]);
+  const bytes = name.startsWith('system') && random.chance(0.8) ? random.pick(ACLS) : new Uint8Array(length).fill(0x41);
+  fs.setXattr(ino, Name.from(name), bytes, 0, bytes.length, random.pick([0, 0, 0, 1, 2]));
+}
+
 /** Changes the volume in random places. */
 export function change(fs: FileSystemOperations, inos: readonly Ino[], names: readonly string[], random: Random, operations: number): void {
   const caller = new Caller();
@@ -182,7 +221,7 @@ export function change(fs: FileSystemOperations, inos: readonly Ino[], names: re
   const data = new Uint8Array(300_000).fill(0x5a);
   for (let done = 0; done < operations; done += 1) {
     attempt(() => {
-      switch (random.below(16)) {
+      switch (random.below(20)) {
         case 0:
         case 1:
           fs.makeNode(ino(), name(), random.pick([0o100644, 0o100600, 0o040755, 0o010600, 0o020600]), caller, 1, 2);
@@ -227,6 +266,19 @@ export function change(fs: FileSystemOperations, inos: readonly Ino[], names: re
         case 14:
           fs.copyRange(ino(), place(random), ino(), place(random), random.between(1, 200_000));
           break;
+        case 15:
+        case 16:
+        case 17:
+          changeAttribute(fs, ino(), random);
+          break;
+        case 18: {
+          // An access ACL follows.
+          const request = new AttributeChange();
+          request.mask = Change.mode;
+          request.mode = random.below(0o10000);
+          fs.setAttributes(ino(), request);
+          break;
+        }
         default:
           if (random.chance(0.5)) fs.flushTimes();
           else fs.backgroundStep();

@@ -48,6 +48,8 @@ export function addTo(view: DataView, offset: number, difference: number): void 
 export interface Damage {
   name: string;
   kind: FindingKind;
+  /** Nothing that a repair may touch: a newer format. */
+  newer?: boolean;
   do: (sample: SampleVolume, volume: HandmadeVolume) => void;
 }
 
@@ -152,7 +154,7 @@ export const DAMAGES: Damage[] = [
   { name: 'xattr block that is a tree node', kind: 'block-doubly-used', do: (s, v) => { v.editInode(Sample.farFile, (view) => { setU64(view, Inode.xattrBlock, s.extentLeaf); }); } },
   { name: 'two inodes with one xattr block', kind: 'block-doubly-used', do: (s, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.xattrBlock, s.xattrs.block); }); } },
   { name: 'attributes in a volume without the feature', kind: 'inode-xattr', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.readOnlyCompat, 0, true); }); } },
-  { name: 'unknown read-only feature', kind: 'superblock-field', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.readOnlyCompat, 3, true); }); } },
+  { name: 'unknown read-only feature', kind: 'superblock-field', newer: true, do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.readOnlyCompat, 3, true); }); } },
   { name: 'owner of an xattr block', kind: 'xattr-block-damaged', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { setU64(view, BlockHeader.owner, 5); }); } },
   { name: 'magic of an xattr block', kind: 'xattr-block-damaged', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { view.setUint32(BlockHeader.magic, 5, true); }); } },
   { name: 'count of attributes', kind: 'xattr-count', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { view.setUint32(XattrBlock.count, 4, true); }); } },
