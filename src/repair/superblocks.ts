@@ -2,7 +2,7 @@ import { FsError, fail } from '../base/errno.js';
 import { asByteAddr } from '../base/units.js';
 import { BlockBuffer } from '../check/medium.js';
 import { BLOCK_SIZE, BlockHeader, LABEL_SIZE, PRIMARY_SUPERBLOCK } from '../format/layout.js';
-import { getU64, setU64 } from '../format/numbers.js';
+import { setU64 } from '../format/numbers.js';
 import { backupCandidates, decodeSuperblock, encodeSuperblock, featureNames, type Geometry, KNOWN_READ_ONLY_COMPAT } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { Problems } from './problems.js';
