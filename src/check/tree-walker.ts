@@ -147,7 +147,7 @@ export class TreeWalker {
     const what = this.nodeName(block);
     if (!this.checkArea(view, TREE_NODE_AREA, NODE_AREA_SIZE, level, block)) return;
     const count = itemCount(view, TREE_NODE_AREA);
-    const fewest = isRoot ? (level > 0 ? 2 : 0) : 1;
+    const fewest = isRoot && level > 0 ? 2 : 1;
     if (count < fewest) {
       this.report('tree-node-empty', `${what}: items`, `at least ${String(fewest)}`, count, block);
       if (count === 0) return;

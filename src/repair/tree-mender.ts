@@ -175,7 +175,7 @@ export class TreeMender {
     if (options.claim) context.owned.claim(block, 1);
     if (this.isDry) this.claimed.push(block);
     this.nodes++;
-    return level === 0 ? this.visitLeaf(buffer, block, low, high, isRoot) : this.visitInterior(buffer, block, level, low, high, isRoot);
+    return level === 0 ? this.visitLeaf(buffer, block, low, high) : this.visitInterior(buffer, block, level, low, high, isRoot);
   }
 
   /** What is wrong with the header of a node, null: nothing. */
@@ -227,16 +227,15 @@ export class TreeMender {
     return rewrite;
   }
 
-  private visitLeaf(buffer: BlockBuffer, block: number, low: number, high: number, isRoot: boolean): Visited {
+  private visitLeaf(buffer: BlockBuffer, block: number, low: number, high: number): Visited {
     const [shortest, longest] = [PAYLOAD_MIN[this.kind], PAYLOAD_MAX[this.kind]];
     const rewrite = this.nodeFaults(buffer, block, shortest, longest);
     const found = readItems(buffer.view, TREE_NODE_AREA, NODE_AREA_SIZE, shortest, longest);
-    if (found.length === 0 && !isRoot && !this.problem('tree-node-empty', `${this.nodeName(block)}: items`, 'at least 1', 0, 'drop the node', block)) {
+    if (found.length === 0 && !this.problem('tree-node-empty', `${this.nodeName(block)}: items`, 'at least 1', 0, 'drop the node', block)) {
       return { stays: true, items: 0, onlyChild: 0 };
     }
     const { kept, changed } = this.judgeItems(fitting(found, NODE_AREA_SIZE), low, high, block);
-    // An empty tree of extended attributes is on its way out with all it has.
-    if (kept.length === 0 && (found.length > 0 || !isRoot || this.kind === TreeKind.xattrs)) return this.empty(block);
+    if (kept.length === 0) return this.empty(block);
     if (rewrite || changed) this.rewrite(buffer, block, 0, kept);
     return { stays: true, items: kept.length, onlyChild: 0 };
   }
