@@ -4,9 +4,11 @@ import { asByteAddr } from '../../src/base/units.js';
 import { BLOCK_SIZE, GROUP_BLOCKS, Inode, INODE_SIZE, ROOT_INO, STATE_BLOCK, TREE_ROOT_SIZE, VolumeState } from '../../src/format/layout.js';
 import { getU64 } from '../../src/format/numbers.js';
 import { decodeSuperblock, readSuperblock } from '../../src/format/superblock.js';
-import { recoverJournal } from '../../src/journal/recovery.js';
+import { applyRecord, readRecord, recoverJournal } from '../../src/journal/recovery.js';
 import type { Pmem } from '../../src/pmem/pmem.js';
+import type { SimulatedPmem } from '../../src/pmem/simulated.js';
 import type { BaseImage } from './base-images.js';
+import { attempt } from './exercise.js';
 
 export interface Affected {
   /** Something that every file depends on. */
@@ -27,15 +29,38 @@ function load(pmem: Pmem, block: number): Uint8Array {
 }
 
 /** `damaged` may be changed: its journal is replayed. `healthy`: the base image with its journal replayed. */
-export function affectedBy(damaged: Pmem, healthy: Pmem, { anatomy }: BaseImage): Affected {
+export function affectedBy(damaged: Pmem, healthy: SimulatedPmem, image: BaseImage): Affected {
   const affected: Affected = { all: false, state: false, journal: false, inodes: new Set() };
-  const differing = (block: number): boolean => Buffer.compare(load(damaged, block), load(healthy, block)) !== 0;
   try {
     recoverJournal(damaged, readSuperblock(damaged).geometry);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     affected.journal = true;
+    compare(withLies(damaged, healthy, image), healthy, image, affected);
   }
+  compare(damaged, healthy, image, affected);
+  return affected;
+}
+
+/** The volume after a repair that takes a record for one of the last because its number was changed: what it holds is put in place. */
+function withLies(damaged: Pmem, healthy: SimulatedPmem, { anatomy }: BaseImage): Pmem {
+  const { geometry } = anatomy;
+  const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
+  const result = healthy.fork();
+  for (const { kind, address } of anatomy.structures) {
+    if (kind !== 'record') continue;
+    const place = address - geometry.journalStart * BLOCK_SIZE;
+    const [segment, offset] = [Math.floor(place / segmentBytes), place % segmentBytes];
+    const [found, expected] = [damaged, healthy].map((pmem) => attempt(() => readRecord(pmem, geometry, segment, offset)));
+    if (found === undefined || found instanceof FsError || expected === undefined || expected instanceof FsError) continue;
+    if (found.sequence !== expected.sequence) applyRecord(result, found);
+  }
+  return result;
+}
+
+/** Adds what of `damaged` is not as it was. */
+function compare(damaged: Pmem, healthy: Pmem, { anatomy }: BaseImage, affected: Affected): void {
+  const differing = (block: number): boolean => Buffer.compare(load(damaged, block), load(healthy, block)) !== 0;
   const backup = anatomy.geometry.totalBlocks - 1;
   const lost = [0, backup].filter(differing);
   if (lost.length === 2 || lost.some((block) => isAccepted(damaged, block))) affected.all = true;
@@ -51,7 +76,6 @@ export function affectedBy(damaged: Pmem, healthy: Pmem, { anatomy }: BaseImage)
     else if (owner.what === 'table') compareRecords(load(damaged, block), load(healthy, block), affected);
     else if (owner.ino > 0) affected.inodes.add(owner.ino);
   }
-  return affected;
 }
 
 /** A superblock that is accepted and says something else. */

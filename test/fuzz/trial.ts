@@ -6,6 +6,7 @@ import { asByteAddr, type Ino, MIB } from '../../src/base/units.js';
 import { BLOCK_SIZE } from '../../src/format/layout.js';
 import { readSuperblock } from '../../src/format/superblock.js';
 import { verifyVolume } from '../../src/check/verify.js';
+import type { Problem } from '../../src/repair/problems.js';
 import { repairVolume } from '../../src/repair/repair.js';
 import { recoverJournal } from '../../src/journal/recovery.js';
 import type { Pmem } from '../../src/pmem/pmem.js';
@@ -166,12 +167,17 @@ export function checkIntact(contents: Contents, affected: Affected, look: (inode
 
 /** Repairs everything; the verifier has nothing to say then. False when there is nothing to start from: no superblock. */
 function repair(pmem: BudgetedPmem): boolean {
-  const result = attempt(() => repairVolume(pmem, { clock: new ManualClock(1_950_000_000, 6) }));
+  let last = '';
+  const decide = (problem: Problem): boolean => {
+    last = `${problem.kind}: ${problem.message} (${problem.remedy})`;
+    return true;
+  };
+  const result = attempt(() => repairVolume(pmem, { clock: new ManualClock(1_950_000_000, 6), decide }));
   if (result instanceof FsError) {
     if (isWithoutSuperblock(pmem)) return false;
     throw new Error('a volume with a superblock is not repaired', { cause: result });
   }
-  if (result.left > 0) throw new Error(`${String(result.left)} problems are left`);
+  if (result.left > 0) throw new Error(`${String(result.left)} problems are left, the last of all: ${last}`);
   const { clean, findings } = verifyVolume(pmem);
   if (!clean) throw new Error(`the repaired volume is not clean: ${findings.slice(0, 5).map((finding) => finding.message).join('; ')}`);
   const again = repairVolume(pmem);

@@ -2,6 +2,7 @@
  * A volume that the engine made, of which it is known which block belongs to which inode: so that after a damage and a repair it can be
  * told which files must still be what they were.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { hashOfName } from '../../src/check/name-hash.js';
 import { Random } from '../../src/base/random.js';
 import { asByteAddr, asIno } from '../../src/base/units.js';
@@ -10,6 +11,7 @@ import { FindingList } from '../../src/check/findings.js';
 import { Geometry } from '../../src/check/geometry.js';
 import { BlockBuffer, MediumReader } from '../../src/check/medium.js';
 import { TreeWalker } from '../../src/check/tree-walker.js';
+import { XattrChecker } from '../../src/check/xattrs.js';
 import {
   BLOCK_SIZE,
   BlockHeader,
@@ -22,12 +24,14 @@ import {
   STATE_BLOCK,
   TreeKind,
   VolumeState,
+  XATTR_LIST_MAX,
 } from '../../src/format/layout.js';
 import { getU64 } from '../../src/format/numbers.js';
 import { readSuperblock } from '../../src/format/superblock.js';
 import { openVolume } from '../../src/fs/volume.js';
-import { Attributes, Ranges } from '../../src/fs/types.js';
+import { Attributes, Name, Ranges } from '../../src/fs/types.js';
 import type { SimulatedPmem } from '../../src/pmem/simulated.js';
+import { acl, MINIMAL_ACL } from './acl.js';
 import { MemoryVolume } from './memory-volume.js';
 
 /** What is known of an inode of the sound volume. */
@@ -37,6 +41,8 @@ export interface KnownInode {
   size: number;
   /** Contents of a regular file, target of a symbolic link; null for others. */
   bytes: Uint8Array | null;
+  /** Extended attributes: name, value. */
+  xattrs: Map<string, Buffer>;
   /** Everything on the medium that is its own: the block with its record is not counted. */
   blocks: number[];
   /** Block and offset of its record. */
@@ -49,12 +55,12 @@ export interface KnownVolume {
   seed: number;
   totalBlocks: number;
   inodes: KnownInode[];
-  /** Blocks with a block header: state, group headers, tree nodes, both superblocks. */
+  /** Blocks with a block header: state, group headers, tree nodes, extended attributes, both superblocks. */
   headed: number[];
   tableBlocks: number[];
 }
 
-/** Makes a volume with files of all kinds, a tree of extents, a directory of three levels, and something on the orphan list. */
+/** Makes a volume with files of all kinds, a tree of extents, a directory of three levels, extended attributes, and something on the orphan list. */
 export function knownVolume(sizeBytes = 8 * 1024 * 1024): KnownVolume {
   const volume = new MemoryVolume({ sizeBytes });
   const { fs } = volume;
@@ -88,6 +94,11 @@ export function knownVolume(sizeBytes = 8 * 1024 * 1024): KnownVolume {
     if (i % 20 === 0) file(many, `${'n'.repeat(100)}${String(i)}`, 300);
     else volume.withName(`${'n'.repeat(100)}${String(i)}`, (given) => { fs.link(asIno(pieces), asIno(many), given); });
   }
+  volume.setXattr(asIno(many), 'system.posix_acl_default', acl(...MINIMAL_ACL));
+  for (let i = 0; i < 60; i++) volume.setXattr(asIno(pieces), `user.${String(i)}`, bytes.subarray(i, i + 40 + ((i * 29) % 200)));
+  const named = file(1, 'named', 100);
+  for (const [name, length] of [['user.short', 5], ['user.long', 9000], ['trusted.one', 4032]] as const) volume.setXattr(asIno(named), name, bytes.subarray(0, length));
+  volume.setXattr(asIno(named), 'system.posix_acl_access', acl(['userObject', 0, 6], ['user', 9, 4], ['groupObject', 0, 4], ['mask', 0, 4], ['other', 0, 4]));
   volume.leave('close', random);
   return describe(volume.pmem);
 }
@@ -136,13 +147,18 @@ function describe(pmem: SimulatedPmem): KnownVolume {
           },
         });
       }
+      const xattrBlock = getU64(view, base + Inode.xattrBlock);
+      if (xattrBlock !== 0) new XattrChecker(context).check(xattrBlock, ino, mode);
       headed.push(...context.nodes);
       blocks.push(...context.nodes);
-      inodes.push({ ino, mode, size: getU64(view, base + Inode.size), bytes: null, blocks, tableBlock: block, base });
+      inodes.push({ ino, mode, size: getU64(view, base + Inode.size), bytes: null, xattrs: new Map(), blocks, tableBlock: block, base });
     }
   }
   const reader = new InodeReader(pmem);
-  for (const inode of inodes) inode.bytes = reader.read(inode.ino, inode.mode);
+  for (const inode of inodes) {
+    inode.bytes = reader.read(inode.ino, inode.mode);
+    inode.xattrs = reader.xattrs(inode.ino);
+  }
   return { pmem, seed: geometry.seed, totalBlocks: geometry.totalBlocks, inodes, headed, tableBlocks: tableBlocks.map(([, block]) => block) };
 }
 
@@ -166,6 +182,18 @@ export class InodeReader {
     const attributes = new Attributes();
     this.fs.getAttributes(asIno(ino), attributes);
     return attributes;
+  }
+
+  /** Extended attributes: name, value. */
+  xattrs(ino: number): Map<string, Buffer> {
+    const found = new Map<string, Buffer>();
+    const bytes = new Uint8Array(XATTR_LIST_MAX);
+    const list = Buffer.from(bytes.slice(0, this.fs.listXattr(asIno(ino), bytes, 0, bytes.length))).toString('latin1');
+    for (const name of list.split('\0').slice(0, -1)) {
+      const length = this.fs.getXattr(asIno(ino), Name.from(Buffer.from(name, 'latin1')), bytes, 0, bytes.length);
+      found.set(name, Buffer.from(bytes.slice(0, length)));
+    }
+    return found;
   }
 
   /** Contents of a regular file, target of a symbolic link, null of others. */
@@ -280,6 +308,8 @@ function woundAnyBlock(known: KnownVolume, pmem: SimulatedPmem, random: Random, 
 export function differences(known: KnownVolume, wound: Wound, repaired: SimulatedPmem): string[] {
   const reader = new InodeReader(repaired);
   const found: string[] = [];
+  // The bit that says that there are attributes may be among what was damaged.
+  const features = !wound.blocks.has(0) && !wound.blocks.has(known.totalBlocks - 1);
   for (const inode of known.inodes) {
     if ((inode.mode & FileType.mask) === FileType.directory) continue;
     if (wound.records.has(inode.ino) || inode.blocks.some((block) => wound.blocks.has(block))) continue;
@@ -287,6 +317,7 @@ export function differences(known: KnownVolume, wound: Wound, repaired: Simulate
       const { mode, size } = reader.attributes(inode.ino);
       if (mode !== inode.mode || size !== inode.size) found.push(`inode ${String(inode.ino)}: mode ${mode.toString(8)} size ${String(size)}, were ${inode.mode.toString(8)} and ${String(inode.size)}`);
       else if (inode.bytes !== null && Buffer.compare(reader.read(inode.ino, inode.mode) ?? new Uint8Array(0), inode.bytes) !== 0) found.push(`inode ${String(inode.ino)}: other contents`);
+      else if (features && !isDeepStrictEqual(reader.xattrs(inode.ino), inode.xattrs)) found.push(`inode ${String(inode.ino)}: other extended attributes`);
     } catch (error) {
       found.push(`inode ${String(inode.ino)}: ${String(error)}`);
     }

@@ -147,8 +147,8 @@ t.test('a problem that is left is left, and what hangs on it', (t) => {
     try {
       result = repairVolume(pmem, { decide: () => false });
     } catch (error) {
-      // Without a journal that can be gone on with nothing can be changed.
-      t.match(error, { code: 'EUCLEAN' }, damage.name);
+      // Without a journal that can be gone on with nothing can be changed; what a newer program made is not touched.
+      t.match(error, { code: damage.name === 'unknown read-only feature' ? 'EOPNOTSUPP' : 'EUCLEAN' }, damage.name);
       continue;
     }
     if (result.fixed > 0 || result.left === 0) t.fail(`${damage.name}: ${String(result.fixed)} of ${String(result.found)} mended`);
