@@ -50,7 +50,7 @@ export class DriverExecutor implements Executor {
   }
 
   async run(commands: readonly string[]): Promise<string[]> {
-    if (this.failure !== undefined) throw this.failure;
+    this.throwFailure();
     const answers = commands.map(() => new Promise<string>((resolve) => this.waiting.push(resolve)));
     this.child.stdin?.write(commands.map((command) => `${command}\n`).join(''));
     const timer = setTimeout(() => {
@@ -58,7 +58,7 @@ export class DriverExecutor implements Executor {
     }, ANSWER_MS_MAX);
     const results = await Promise.all(answers);
     clearTimeout(timer);
-    if (this.failure !== undefined) throw this.failure;
+    this.throwFailure();
     return results;
   }
 
@@ -75,6 +75,10 @@ export class DriverExecutor implements Executor {
   end(): void {
     this.child.removeAllListeners('close');
     this.child.kill('SIGKILL');
+  }
+
+  private throwFailure(): void {
+    if (this.failure !== undefined) throw this.failure;
   }
 
   private fail(reason: string): void {
