@@ -171,6 +171,7 @@ export class Session {
 
   /** The same for a request that doesn't say who makes it. */
   killPrivilegesOfOthers(ino: Ino): void {
+    if (this.request.caller.uid === 0) return;
     if (this.hasPrivileges(ino) && this.callerLosesPrivileges) this.killPrivileges(ino);
   }
 
