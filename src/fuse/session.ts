@@ -2,6 +2,7 @@ import { errnoName, Errno, FsError } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import type { FileSystemOperations } from '../fs/operations.js';
 import { AttributeChange, Attributes, Change, Name, Ranges, Statistics } from '../fs/types.js';
+import { Capability, hasRootsCapability } from './caller.js';
 import type { Channel } from './channel.js';
 import { DirentSink } from './dirent-sink.js';
 import { InitFlag, OpenReply, OpenRequestFlag } from './flags.js';
@@ -150,10 +151,11 @@ export class Session {
 
   /**
    * Whether one who changes a file by a request that doesn't say so (FALLOCATE, COPY_FILE_RANGE; all of them from kernels without
-   * HANDLE_KILLPRIV_V2) takes set-user-id away. It is a matter of CAP_FSETID; root is who usually has it.
+   * HANDLE_KILLPRIV_V2) takes set-user-id away. Asked for files only that have it: it may cost a look at the process.
    */
   get callerLosesPrivileges(): boolean {
-    return this.request.caller.uid !== 0;
+    const { caller, pid } = this.request;
+    return !hasRootsCapability(caller.uid, pid, Capability.FSETID);
   }
 
   /**
@@ -167,12 +169,17 @@ export class Session {
     this.replies.attributesChanged(ino);
   }
 
+  /** The same for a request that doesn't say who makes it. */
+  killPrivilegesOfOthers(ino: Ino): void {
+    if (this.request.caller.uid === 0) return;
+    if (this.hasPrivileges(ino) && this.callerLosesPrivileges) this.killPrivileges(ino);
+  }
+
   /** O_TRUNC; `openFlags`: of OPEN or CREATE. One transaction, with what it takes from the mode. */
   truncate(ino: Ino, openFlags: number): void {
     const { change } = this;
     const told = this.negotiated(InitFlag.HANDLE_KILLPRIV_V2);
-    const kill = told ? (openFlags & OpenRequestFlag.KILL_SUIDGID) !== 0 : this.callerLosesPrivileges;
-    const loses = kill && this.hasPrivileges(ino);
+    const loses = (!told || (openFlags & OpenRequestFlag.KILL_SUIDGID) !== 0) && this.hasPrivileges(ino) && (told || this.callerLosesPrivileges);
     change.mask = Change.size | (loses ? Change.killPrivileges : 0);
     change.size = 0;
     this.fs.setAttributes(ino, change);

@@ -49,12 +49,8 @@ export class DriverExecutor implements Executor {
     if (result !== 'ok') throw new Error(`can't begin in ${directory}: ${String(result)}`);
   }
 
-  private checkAlive(): void {
-    if (this.failure !== undefined) throw this.failure;
-  }
-
   async run(commands: readonly string[]): Promise<string[]> {
-    this.checkAlive();
+    this.throwFailure();
     const answers = commands.map(() => new Promise<string>((resolve) => this.waiting.push(resolve)));
     this.child.stdin?.write(commands.map((command) => `${command}\n`).join(''));
     const timer = setTimeout(() => {
@@ -62,7 +58,7 @@ export class DriverExecutor implements Executor {
     }, ANSWER_MS_MAX);
     const results = await Promise.all(answers);
     clearTimeout(timer);
-    this.checkAlive();
+    this.throwFailure();
     return results;
   }
 
@@ -79,6 +75,10 @@ export class DriverExecutor implements Executor {
   end(): void {
     this.child.removeAllListeners('close');
     this.child.kill('SIGKILL');
+  }
+
+  private throwFailure(): void {
+    if (this.failure !== undefined) throw this.failure;
   }
 
   private fail(reason: string): void {

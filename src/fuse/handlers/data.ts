@@ -74,7 +74,7 @@ export function fallocate(session: Session): void {
   request.need(FALLOCATE_IN_SIZE);
   const offset = request.fileOffset(FallocateIn.offset);
   const length = request.fileOffset(FallocateIn.length);
-  if (session.callerLosesPrivileges) session.killPrivileges(request.nodeid);
+  session.killPrivilegesOfOthers(request.nodeid);
   fs.allocate(request.nodeid, request.u32(FallocateIn.mode), offset, length);
   session.workDue = true;
   session.replies.done();
@@ -104,6 +104,6 @@ function copy(session: Session): number {
   const targetOffset = request.fileOffset(CopyFileRangeIn.offsetOut);
   const length = Math.min(request.u64(CopyFileRangeIn.length), COPY_BYTES_MAX);
   session.timesDue = true;
-  if (session.callerLosesPrivileges) session.killPrivileges(target);
+  session.killPrivilegesOfOthers(target);
   return fs.copyRange(request.nodeid, sourceOffset, target, targetOffset, length);
 }

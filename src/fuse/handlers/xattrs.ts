@@ -1,5 +1,6 @@
 import { FsError } from '../../base/errno.js';
 import { XattrFlag } from '../../fs/types.js';
+import { Capability, hasRootsCapability } from '../caller.js';
 import { InitFlag, SetXattrFlag } from '../flags.js';
 import { GETXATTR_IN_SIZE, GetxattrIn, IN_HEADER_SIZE, SETXATTR_IN_SIZE, SETXATTR_IN_SIZE_SHORT, SetxattrIn } from '../protocol.js';
 import { REPLY_BODY_MAX } from '../replies.js';
@@ -41,7 +42,9 @@ export function listxattr(session: Session): void {
   request.need(GETXATTR_IN_SIZE);
   const size = request.u32(GetxattrIn.size);
   let length = fs.listXattr(request.nodeid, replies.bytes, replies.body, REPLY_BODY_MAX);
-  if (request.caller.uid !== 0) length = without(TRUSTED, replies.bytes, replies.body, length);
+  if (holds(TRUSTED, replies.bytes, replies.body, length) && !hasRootsCapability(request.caller.uid, request.pid, Capability.SYS_ADMIN)) {
+    length = without(TRUSTED, replies.bytes, replies.body, length);
+  }
   if (!session.hasAcls) length = without(SYSTEM, replies.bytes, replies.body, length);
   if (size === 0) replies.xattrSize(length);
   else if (length > size) throw new FsError('ERANGE');
@@ -58,6 +61,12 @@ export function removexattr(session: Session): void {
 
 function checkAcl({ name, hasAcls }: Session): void {
   if (!hasAcls && begins(name.bytes, name.offset, SYSTEM)) throw new FsError('EOPNOTSUPP');
+}
+
+/** Whether a name in the list at bytes[start … + length) begins with `prefix`. */
+function holds(prefix: Uint8Array, bytes: Uint8Array, start: number, length: number): boolean {
+  for (let at = start; at < start + length; at = bytes.indexOf(0, at) + 1) if (begins(bytes, at, prefix)) return true;
+  return false;
 }
 
 /** Takes the names that begin with `prefix` out of a list at bytes[start … + length); returns its new length. */
