@@ -262,6 +262,14 @@ export class Volume {
     t.ok(result.status === 0, 'fsck.nvmfs -n finds the volume clean', { output: describeRun('fsck.nvmfs', [], result) });
   }
 
+  /** SIGKILL for the process that serves the volume; another takes over. */
+  killServer(): void {
+    for (const pid of holders('/dev/fuse')) {
+      const command = readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1');
+      if (command.startsWith('nvmfs-server') && command.includes(this.image)) process.kill(pid, 'SIGKILL');
+    }
+  }
+
   /** Leaves nothing behind: mounts, the daemon, loop devices, files. Synchronous, as it also runs when the process exits. */
   destroy(): void {
     if (!live.delete(this)) return;

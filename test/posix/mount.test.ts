@@ -1,7 +1,8 @@
-// Guards: through a real mount every call of the conformance table gives what Linux gives on a local filesystem, as root and as other users.
+// Guards: through a real mount every call of the conformance table gives what Linux gives on a local filesystem, as root and as other users, whatever
+// becomes of the server meanwhile.
 //
 // NVMFS_TEST_DIR=/directory tries the table itself on another filesystem. POSIX_OPTIONS=dax=always,… adds mount options, POSIX_TOPIC=name runs one
-// topic, POSIX_REMOUNT=n remounts after every n cases.
+// topic, POSIX_REMOUNT=n remounts and POSIX_RESTART=n kills the server after every n cases.
 import { chmodSync } from 'node:fs';
 import t from 'tap';
 import { cannotMount, Volume } from '../helpers/volume.js';
@@ -15,6 +16,7 @@ const OPTIONS = (process.env['POSIX_OPTIONS'] ?? '').split(',').filter((word) =>
 const TOPIC = process.env['POSIX_TOPIC'];
 t.setTimeout(600_000);
 const REMOUNT_EVERY = Number(process.env['POSIX_REMOUNT'] ?? 500);
+const RESTART_EVERY = Number(process.env['POSIX_RESTART'] ?? 60);
 
 await t.test('the conformance table through a mount', { timeout: 600_000, skip: cannotMount() || missing('gcc') }, async (t) => {
   const volume = new Volume({ size: '1g', mountOptions: ['suid', 'dev', ...OPTIONS] });
@@ -46,7 +48,9 @@ await t.test('the conformance table through a mount', { timeout: 600_000, skip: 
             },
           },
           between: async (finished) => {
-            if (real && finished % REMOUNT_EVERY === 0) await executor.remount(false);
+            if (!real) return;
+            if (finished % REMOUNT_EVERY === 0) await executor.remount(false);
+            else if (finished % RESTART_EVERY === 0) volume.killServer();
           },
         });
         totals.cases += outcome.cases;
