@@ -48,7 +48,8 @@ function withLies(damaged: Pmem, healthy: SimulatedPmem, { anatomy }: BaseImage)
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
   const result = healthy.fork();
   for (const { kind, address } of anatomy.structures) {
-    if (kind !== 'record') continue;
+    // A medium may be cut off.
+    if (kind !== 'record' || address + segmentBytes > damaged.size) continue;
     const place = address - geometry.journalStart * BLOCK_SIZE;
     const [segment, offset] = [Math.floor(place / segmentBytes), place % segmentBytes];
     const [found, expected] = [damaged, healthy].map((pmem) => attempt(() => readRecord(pmem, geometry, segment, offset)));

@@ -174,7 +174,8 @@ function repair(pmem: BudgetedPmem): boolean {
   };
   const result = attempt(() => repairVolume(pmem, { clock: new ManualClock(1_950_000_000, 6), decide }));
   if (result instanceof FsError) {
-    if (isWithoutSuperblock(pmem)) return false;
+    // With an unknown feature it is left to a program that knows it.
+    if (result.code === 'EOPNOTSUPP' || isWithoutSuperblock(pmem)) return false;
     throw new Error('a volume with a superblock is not repaired', { cause: result });
   }
   if (result.left > 0) throw new Error(`${String(result.left)} problems are left, the last of all: ${last}`);

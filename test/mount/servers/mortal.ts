@@ -49,7 +49,7 @@ function haunt<T extends object>(prototype: T, ...methods: (keyof T & string)[])
     const original: unknown = prototype[method];
     prototype[method] = function (this: T, ...given: unknown[]): unknown {
       if (serving) event();
-      const result = Reflect.apply(original as Method, this, given);
+      const result: unknown = Reflect.apply(original as Method, this, given);
       if (serving) event();
       return result;
     } as T[keyof T & string];
