@@ -251,6 +251,8 @@ export class Explorer {
       this.tryState({ depth, log, stop, lines, choice, low, high, standings });
     };
     const only = this.options.only?.[depth];
+    // The first state of each kind is followed into its recovery: that should have much to do, so it finds the records and nothing that they cover.
+    if (only === undefined) visit(Uint16Array.from(lines, ({ line, last }) => (line >= this.journalFirst && line < this.journalEnd ? last : 0)));
     if (only === undefined) forEachChoice(lines, thoroughness, this.random, visit);
     else visit(Uint16Array.from(lines, (_, index) => only.versions.get(index) ?? 0));
   }

@@ -42,7 +42,7 @@ export function mutantsOf(log: readonly LogEntry[], sites: Sites): Set<string> {
   log.forEach((entry, index) => {
     found.add(`without ${sites.nameOf(entry)}`);
     const next = log[index + 1];
-    if (next !== undefined && (entry.kind === 'fence') !== (next.kind === 'fence')) found.add(`swap ${sites.nameOf(entry)} | ${sites.nameOf(next)}`);
+    if (next !== undefined && (entry.kind === 'fence') !== (next.kind === 'fence')) found.add(`swap ${sites.nameOf(entry)} and ${sites.nameOf(next)}`);
   });
   return found;
 }
@@ -50,7 +50,7 @@ export function mutantsOf(log: readonly LogEntry[], sites: Sites): Set<string> {
 /** The recording that the engine would have given with the bug. It has the same number of entries. */
 export function mutate(log: readonly LogEntry[], mutant: string, sites: Sites): LogEntry[] {
   const kind: Mutation = mutant.startsWith('swap ') ? 'swap' : 'without';
-  const [first, second] = mutant.slice(kind.length + 1).split(' | ');
+  const [first, second] = mutant.slice(kind.length + 1).split(' and ');
   const result = [...log];
   for (let index = 0; index < result.length; index += 1) {
     const entry = result[index] as LogEntry;

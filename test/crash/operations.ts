@@ -268,4 +268,5 @@ export const treeOperations: readonly Operation[] = [
   { name: 'write over a file in pieces and its holes', needs: pieces, run: (k) => { k.write('/pieces', 1, 78 * BLOCK); } },
   { name: 'write one piece', needs: pieces, run: (k) => { k.write('/pieces', 4 * BLOCK + 3, 2005); } },
   { name: 'write into a hole between pieces', needs: pieces, run: (k) => { k.write('/pieces', 7 * BLOCK + 3, 2005); } },
+  { name: 'shrink a file in pieces, fallocate all its holes', needs: pieces, run: (k) => { k.truncate('/pieces', 78 * BLOCK + 33); k.allocate('/pieces', 0, 0, 90 * BLOCK); } },
 ];

@@ -19,6 +19,13 @@ export const quick: readonly Thoroughness[] = [
   { allSubsetsUpTo: 2, singlesMost: 4, pairsMost: 2, prefixesMost: 2, random: 2 },
 ];
 
+/** For learning which places of the engine are reached, in the program and in recovery. */
+export const cursory: readonly Thoroughness[] = [
+  { allSubsetsUpTo: 0, singlesMost: 0, pairsMost: 0, prefixesMost: 0, random: 0 },
+  { allSubsetsUpTo: 0, singlesMost: 0, pairsMost: 0, prefixesMost: 0, random: 0 },
+  { allSubsetsUpTo: 0, singlesMost: 0, pairsMost: 0, prefixesMost: 0, random: 0 },
+];
+
 export class Runner {
   workloads = 0;
   private readonly bases = new Map<string, { base: Base; explorer: Explorer }>();

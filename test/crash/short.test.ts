@@ -1,7 +1,10 @@
 // Guards promises 1, 2 and 4 in seconds: single operations, cut off everywhere; and that a wrong state is found, printed and found again.
+import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { Random } from '../../src/base/random.js';
 import { seed } from '../helpers/run.js';
-import { calibrate, tryMutant } from './campaign.js';
+import { arguedMutants } from './argued.js';
+import { calibrate, standingOf, tryMutant } from './campaign.js';
 import { CrashFailure } from './explorer.js';
 import { mutate } from './mutants.js';
 import { describeFailure, parseState } from './report.js';
@@ -53,5 +56,44 @@ t.test('a commit without its fence is caught, printed and found again by its com
   t.match(text, /line 0 at block \d+ \+ \d+: (did not survive|survived)/, 'what survived');
   const sound = new Runner(SEED, { thoroughness: quick, only: parseState(command?.[2] ?? '') });
   t.equal(sound.failureOf(workload), undefined, 'without the mutant the state is sound');
+  t.end();
+});
+
+/** Rows of the table of doc/CRASH.md. */
+interface Row {
+  readonly mutant: string;
+  /** Id of the workload that catches it. */
+  readonly workload: string;
+}
+
+/** Reads what doc/CRASH.md says of mutants. */
+function documented(): { rows: Row[]; argued: string[] } {
+  const text = readFileSync(new URL('../../../doc/CRASH.md', import.meta.url), 'utf8');
+  const section = (title: string): string => text.split(/^## /m).find((part) => part.startsWith(`${title}\n`)) ?? '';
+  const rows = [...section('Mutants and what catches them').matchAll(/^\| ((?:without|swap) [^|]*) \| ([\w:,@]+): /gm)].map((found) => ({ mutant: found[1] as string, workload: found[2] as string }));
+  const argued = [...section('Mutants that change nothing').matchAll(/^\* `(.*)`$/gm)].map((found) => found[1] as string);
+  return { rows, argued };
+}
+
+/** Workloads that reach all places of the functions that have several of a kind, so that these have the numbers that the document gives them. */
+const NUMBERING = ['51', '54'];
+const SAMPLE = 5;
+/** The table was made with this seed: choices of states at random may miss what others find. */
+const TABLE_SEED = 1;
+
+t.test('some mutants are caught by the workloads that the document names', (t) => {
+  const { rows, argued } = documented();
+  t.same(argued, arguedMutants, 'the document argues the mutants of test/crash/argued.ts');
+  t.ok(rows.length > 50, `there are ${String(rows.length)} mutants in its table`);
+  const known = new Set([...rows.map(({ mutant }) => mutant), ...argued]);
+  t.equal(known.size, rows.length + argued.length, 'each once');
+  const random = new Random(SEED);
+  for (let number = 0; number < SAMPLE; number += 1) {
+    const { mutant, workload } = random.pick(rows);
+    const { sites, mutants } = calibrate(TABLE_SEED, [...NUMBERING, workload].map(workloadOf));
+    t.same([...mutants.keys()].filter((name) => !known.has(name)), [], `all mutants of workload ${workload} are in the document`);
+    const verdict = tryMutant(mutant, { sites, mutants: new Map([[mutant, [workloadOf(workload)]]]) }, TABLE_SEED);
+    t.equal(standingOf(verdict), 'caught', `${mutant}, by workload ${workload}`);
+  }
   t.end();
 });

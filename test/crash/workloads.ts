@@ -31,10 +31,9 @@ export function* sequencesOfOne(): Generator<Workload> {
   for (const [index, operation] of treeOperations.entries()) yield { id: `tree:${String(index)}`, base: 'large', operations: [operation], from: 0 };
 }
 
-/** A few long ones, crashed in their last operation: for bugs that show only when the records that cover them up are gone. */
+/** A few long ones, crashed in all their operations: for bugs that show only when the records that cover them up are gone, or before they are there. */
 export function* samples(): Generator<Workload> {
-  for (const indices of [[0, 3, 7, 11], [56, 0, 3, 9], [31, 32, 42, 0], [40, 44, 46, 0], [12, 15, 20, 21]]) yield { ...fromIndices(indices), from: 0, id: indices.join(',') };
-  yield { ...workloadOf('tree:0,4,2,0'.replace(/,0$/, ',3')), from: 0 };
+  for (const id of ['0,3,7,11@0', '56,0,3,9@0', '31,32,42,0@0', '40,44,46,0@0', '12,15,20,21@0', '59,62@0', '11,58,59@0', 'tree:0,4,2,3@0']) yield workloadOf(id);
 }
 
 /** All sequences of `length` of the operations given. What crashes in the first ones leave is seen by the shorter sequences. */
@@ -68,18 +67,18 @@ function fromIndices(indices: readonly number[]): Workload {
   return { id: indices.join(','), base: 'small', operations: indices.map((index) => operations[index] as Operation), from: indices.length - 1 };
 }
 
-/** The workload with an id. */
+/** The workload with an id; `@0` behind it: crashed from operation 0 on, not only in the last one. */
 export function workloadOf(id: string): Workload {
   if (id.startsWith('random:')) return randomWorkload(Number(id.slice(7)));
   const isTree = id.startsWith('tree:');
   const table = isTree ? treeOperations : operations;
-  const indices = id.slice(isTree ? 5 : 0).split(',').map(Number);
-  const chosen = indices.map((index) => {
-    const operation = table[index];
-    if (operation === undefined) throw new Error(`there is no operation ${String(index)} in workload ${id}`);
+  const [list, from] = id.slice(isTree ? 5 : 0).split('@') as [string, string?];
+  const chosen = list.split(',').map((index) => {
+    const operation = table[Number(index)];
+    if (operation === undefined) throw new Error(`there is no operation ${index} in workload ${id}`);
     return operation;
   });
-  return { id, base: isTree ? 'large' : 'small', operations: chosen, from: chosen.length - 1 };
+  return { id, base: isTree ? 'large' : 'small', operations: chosen, from: from === undefined ? chosen.length - 1 : Number(from) };
 }
 
 export interface RecordedWorkload {
