@@ -64,7 +64,8 @@ crash: build ## crash random workloads (SEED=n COUNT=n), or what a failure print
 	@node dist/test/crash/main.js
 
 .PHONY: crash-long
-crash-long: build ## all sequences of three operations of the metadata core, for hours, and all mutants
+crash-long: build ## all sequences of two operations, and of three of the metadata core, for hours, and all mutants
+	@CRASH_EVERY=1 node dist/test/crash/sequences.test.js
 	@LENGTH=3 node dist/test/crash/main.js
 	@node dist/test/crash/main.js mutants
 

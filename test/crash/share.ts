@@ -5,9 +5,10 @@ import { describeFailure } from './report.js';
 import { quick, Runner } from './run.js';
 import { sequencesOfTwo } from './workloads.js';
 
-/** What a thread is asked for: every `shares`-th workload from number `share` on. */
+/** What a thread is asked for: of every `every`-th workload, each `shares`-th from number `share` on. */
 export interface ShareRequest {
   readonly seed: number;
+  readonly every: number;
   readonly share: number;
   readonly shares: number;
 }
@@ -23,12 +24,13 @@ const FAILURES_MOST = 3;
 /** What was learnt of recovered images is forgotten so often, or it would fill the memory. */
 const FORGET_EVERY = 50;
 
-function runShare({ seed, share, shares }: ShareRequest): ShareResult {
+function runShare({ seed, every, share, shares }: ShareRequest): ShareResult {
   const runner = new Runner(seed, { thoroughness: quick, changesAfterRecovery: false });
   const failures: string[] = [];
   let index = 0;
   for (const workload of sequencesOfTwo()) {
-    if (index++ % shares !== share) continue;
+    const number = index++ / every;
+    if (number % 1 !== 0 || number % shares !== share) continue;
     const failure = runner.failureOf(workload);
     if (failure !== undefined && failures.length < FAILURES_MOST) failures.push(describeFailure(failure, workload, seed));
     if (runner.workloads % FORGET_EVERY === 0) runner.forgetOutcomes();
