@@ -150,7 +150,7 @@ export class Explorer {
     const mutated = this.options.mutate(log);
     const written: number[] = [];
     try {
-      const replay = this.walk(0, mutated, stops, written);
+      const replay = this.walk(0, mutated, placed(stops, mutated, log), written);
       if (final !== undefined) this.checkFinal(replay, mutated, final);
     } finally {
       this.takeBack(0, written, this.base);
@@ -187,8 +187,7 @@ export class Explorer {
     };
     const replay = new Replay(target, log);
     const only = this.options.only?.[depth];
-    for (const given of stops) {
-      const stop = atFence(given, log);
+    for (const stop of stops) {
       if (only !== undefined && stop.position !== only.position) continue;
       replay.advance(stop.position);
       this.tryStop(depth, log, stop, uncertainLines(replay.lines(), certain, isData));
@@ -370,7 +369,7 @@ export class Explorer {
     const log = this.options.mutate(mount.log);
     const stops = stopsOf(mount, stop);
     this.parts.push({ stop, log: state.log, lines, choice: choice.slice() });
-    this.walk(depth + 1, log, stops, written);
+    this.walk(depth + 1, log, placed(stops, log, mount.log), written);
     this.parts.pop();
     this.takeBack(depth + 1, written, certain);
     this.hashLow = low;
@@ -467,10 +466,24 @@ function stopsOf({ log, ends, moments }: RecordedMount, outer: Stop): Stop[] {
   return stops;
 }
 
-/** A fence that a mutant moved by one place takes its stop along. */
-function atFence(stop: Stop, log: readonly LogEntry[]): Stop {
-  const inside = stop.expectation.moments.length > 1 || stop.label.startsWith('inside');
-  return inside && log[stop.position]?.kind !== 'fence' && log[stop.position + 1]?.kind === 'fence' ? { ...stop, position: stop.position + 1 } : stop;
+/** The stops of a recording in what a mutant made of it: a fence that it moved by one place takes its stop along, and no entry comes before the call that made it. */
+function placed(stops: readonly Stop[], log: readonly LogEntry[], original: readonly LogEntry[]): readonly Stop[] {
+  if (log === original) return stops;
+  const moved = stops.map((stop, index) => {
+    const { position } = stop;
+    if (!isInside(stop)) return position < original.length && log[position - 1] === original[position] ? { ...stop, position: position - 1 } : stop;
+    if (log[position]?.kind === 'fence' || log[position + 1]?.kind !== 'fence') return stop;
+    const later = stops.slice(index + 1);
+    // A fence that was moved into the call that follows is one of that call.
+    const leaves = later.some((other) => other.position === position + 1 && !isInside(other));
+    const as = leaves ? later.find(isInside) : stop;
+    return as === undefined ? stop : { ...as, position: position + 1 };
+  });
+  return moved.sort((a, b) => a.position - b.position);
+}
+
+function isInside(stop: Stop): boolean {
+  return stop.expectation.moments.length > 1 || stop.label.startsWith('inside');
 }
 
 function exactly(moment: Moment): Expectation {
