@@ -14,15 +14,16 @@ export function needsResize(change: AttributeChange): boolean {
   return (change.mask & Change.size) !== 0;
 }
 
-/** EINVAL for times that are none. */
+/** EINVAL for times that are none. Where the present moment is asked for, the fields say nothing. */
 export function checkTimes(change: AttributeChange): void {
-  checkTime(change.mask & Change.atime, change.atimeSeconds, change.atimeNanoseconds);
-  checkTime(change.mask & Change.mtime, change.mtimeSeconds, change.mtimeNanoseconds);
-  checkTime(change.mask & Change.ctime, change.ctimeSeconds, change.ctimeNanoseconds);
+  const { mask } = change;
+  checkTime((mask & Change.atimeNow) === 0 ? mask & Change.atime : 0, change.atimeSeconds, change.atimeNanoseconds);
+  checkTime((mask & Change.mtimeNow) === 0 ? mask & Change.mtime : 0, change.mtimeSeconds, change.mtimeNanoseconds);
+  checkTime(mask & Change.ctime, change.ctimeSeconds, change.ctimeNanoseconds);
 }
 
 function checkTime(wanted: number, seconds: number, nanoseconds: number): void {
-  if (wanted === 0 || (Number.isSafeInteger(seconds) && nanoseconds >= 0 && nanoseconds < 1e9)) return;
+  if (wanted === 0 || (Number.isInteger(seconds) && nanoseconds >= 0 && nanoseconds < 1e9)) return;
   fail('EINVAL', `${String(seconds)} seconds and ${String(nanoseconds)} nanoseconds are no time`);
 }
 
