@@ -4,6 +4,7 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 import sys
 
 from checks import KEEP_SIZE, PUNCH_HOLE, equal, fails, fallocate, link_fd, ok, read_file, run_cases, write_file
@@ -71,6 +72,7 @@ def shown():
     ok(generation != 0, "FS_IOC_GETVERSION shows the generation")
     fails(errno.ENOTTY, "an ioctl there is not", ioctl, "file", 0x12345678, bytes(8))
     before = os.stat("file").st_ctime_ns
+    time.sleep(0.01)  # clocks tick
     put("file", NODUMP)
     ok(os.stat("file").st_ctime_ns > before, "setting flags sets ctime")
     os.mkfifo("fifo")
