@@ -322,7 +322,7 @@ t.test('a page that vanished (SIGBUS) is EIO naming its address, and the process
 t.test('a SIGBUS that is not ours still ends the process', (t) => {
   const script = `
     import { addon } from '${new URL('../../native/addon.js', import.meta.url).href}';
-    addon.closeImage(addon.openImage({ path: process.argv[1], readOnly: false, create: true, lock: 'none', size: 4096, domain: 'auto', windowSize: 65536, windowLimit: 2 }).handle);
+    addon.closeImage(addon.openImage({ path: process.argv[1], descriptor: -1, readOnly: false, create: true, lock: 'none', size: 4096, domain: 'auto', windowSize: 65536, windowLimit: 2 }).handle);
     process.kill(process.pid, 'SIGBUS');
     setTimeout(() => {}, 5000);`;
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', script, join(directory, 'bus')]);
