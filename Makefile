@@ -41,7 +41,7 @@ run: build ## build everything, mount a demo volume, let two programs share a ma
 test: ## install what the tests need and run all of them (as root, for the mounts)
 	scripts/install-packages --file scripts/test-packages.txt xfsprogs btrfs-progs f2fs-tools dosfstools groff-base
 	$(MAKE) build lint
-	FUZZ_IMAGES=$${FUZZ_IMAGES:-5000} scripts/run-tests $(ALL_TESTS)
+	scripts/run-tests $(ALL_TESTS)
 
 .PHONY: check
 check: build lint ## the quick tests: types, lint, unit and model tests; no root, no mount
