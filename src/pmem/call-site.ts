@@ -9,11 +9,12 @@ const MEDIA_FRAMES = 4;
  * compiled code, also where Node maps traces to the sources: that gives other names to functions inside functions.
  */
 export function callSite(): string {
-  const { prepareStackTrace, stackTraceLimit } = Error;
+  const { stackTraceLimit } = Error;
+  const formatter: unknown = Reflect.get(Error, 'prepareStackTrace');
   Error.stackTraceLimit = FRAMES + MEDIA_FRAMES;
   Error.prepareStackTrace = describe;
-  const site = new Error('call site').stack as string;
-  Error.prepareStackTrace = prepareStackTrace as NonNullable<typeof prepareStackTrace>;
+  const site = new Error('call site').stack ?? '';
+  Reflect.set(Error, 'prepareStackTrace', formatter);
   Error.stackTraceLimit = stackTraceLimit;
   return site;
 }
