@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.js';
 import { fail, FsError } from '../base/errno.js';
 import { asByteAddr } from '../base/units.js';
 import {
@@ -11,28 +12,17 @@ import {
   Magic,
   RECORD_HEADER_SIZE,
   STATE_BLOCK,
-  TRANSACTION_BLOCKS_MAX,
   VolumeState,
 } from '../format/layout.js';
 import { getU48, getU64 } from '../format/numbers.js';
 import type { Geometry } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { LogPosition } from './log.js';
+import { bitCount, endOfChain, findRecord, type FoundRecord, imagesOffset, nextRecord, readRecord, type RecordPlace } from './records.js';
 
-/** What is only looked at is read to these. */
-const header = new DataView(new ArrayBuffer(RECORD_HEADER_SIZE));
-const headerBytes = new Uint8Array(header.buffer);
+/** What is only looked at is read to this. */
 const scratch = new DataView(new ArrayBuffer(BLOCK_SIZE));
 const scratchBytes = new Uint8Array(scratch.buffer);
-
-/** A valid record on the medium. */
-export interface FoundRecord {
-  sequence: number;
-  segment: number;
-  offset: number;
-  bytes: Uint8Array;
-  view: DataView;
-}
 
 export interface RecoveryResult {
   /** Where the log goes on. */
@@ -92,45 +82,43 @@ export function recoverJournal(pmem: Pmem, geometry: Geometry, apply = true): Re
 }
 
 /** The first record of the segment that was begun last. */
-function newestSegment(pmem: Pmem, geometry: Geometry): FoundRecord | undefined {
-  let newest: FoundRecord | undefined;
+function newestSegment(pmem: Pmem, geometry: Geometry): RecordPlace | undefined {
+  let newest: RecordPlace | undefined;
   for (let segment = 0; segment < geometry.journalSegments; segment += 1) {
-    const first = readRecord(pmem, geometry, segment, 0);
+    const first = findRecord(pmem, geometry, segment, 0);
     if (first !== undefined && (newest === undefined || first.sequence > newest.sequence)) newest = first;
   }
   return newest;
 }
 
 /** Follows the chain from the first record of the newest segment to the last two records of the journal. */
-function lastTwo(
-  pmem: Pmem,
-  geometry: Geometry,
-  first: FoundRecord,
-): { last: FoundRecord; previous: FoundRecord | undefined } {
+function lastTwo(pmem: Pmem, geometry: Geometry, first: RecordPlace): { last: FoundRecord; previous: FoundRecord | undefined } {
   let last = first;
-  let previous: FoundRecord | undefined;
+  let previous: RecordPlace | undefined;
   for (;;) {
-    const next = readRecord(pmem, geometry, last.segment, last.offset + last.bytes.length);
+    const next = findRecord(pmem, geometry, last.segment, last.offset + last.length);
     if (next?.sequence !== last.sequence + 1) break;
     previous = last;
     last = next;
   }
   if (previous === undefined && last.sequence > 1) {
     // The newest segment has one record only: the one before it ends the segment before.
-    const segment = (last.segment + geometry.journalSegments - 1) % geometry.journalSegments;
-    let record = readRecord(pmem, geometry, segment, 0);
-    while (record !== undefined && record.sequence < last.sequence - 1) {
-      const next = readRecord(pmem, geometry, segment, record.offset + record.bytes.length);
-      record = next?.sequence === record.sequence + 1 ? next : undefined;
-    }
-    // Behind a damaged record it is no worse than in a whole chain.
-    if (record === undefined) record = nextRecord(pmem, geometry, segment, 0);
-    while (record !== undefined && record.sequence !== last.sequence - 1) {
-      record = nextRecord(pmem, geometry, segment, record.offset + record.bytes.length);
-    }
-    previous = record;
+    previous = withSequence(pmem, geometry, (last.segment + geometry.journalSegments - 1) % geometry.journalSegments, last.sequence - 1);
   }
-  return { last, previous };
+  return { last: readFound(pmem, geometry, last), previous: previous === undefined ? undefined : readFound(pmem, geometry, previous) };
+}
+
+/** The record of a transaction in a segment, also behind damaged ones: there it is no worse than in a whole chain. */
+function withSequence(pmem: Pmem, geometry: Geometry, segment: number, sequence: number): RecordPlace | undefined {
+  let record = nextRecord(pmem, geometry, segment, 0);
+  while (record !== undefined && record.sequence !== sequence) record = nextRecord(pmem, geometry, segment, record.offset + record.length);
+  return record;
+}
+
+function readFound(pmem: Pmem, geometry: Geometry, { segment, offset }: RecordPlace): FoundRecord {
+  const record = readRecord(pmem, geometry, segment, offset);
+  assert(record !== undefined, 'a record that was found is read');
+  return record;
 }
 
 /**
@@ -165,91 +153,8 @@ function checkNoneLater(pmem: Pmem, geometry: Geometry, segment: number, from: n
   }
 }
 
-/** The first valid record at or behind a place of a segment, whatever is before it. */
-function nextRecord(pmem: Pmem, geometry: Geometry, segment: number, from: number): FoundRecord | undefined {
-  const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
-  const start = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes;
-  for (let chunkAt = from; chunkAt < segmentBytes; chunkAt += BLOCK_SIZE) {
-    const length = Math.min(BLOCK_SIZE, segmentBytes - chunkAt);
-    pmem.load(asByteAddr(start + chunkAt), scratchBytes, 0, length);
-    for (let at = 0; at < length; at += LINE_SIZE) {
-      if (scratch.getUint32(at + JournalRecord.magic, true) !== Magic.record) continue;
-      const record = readRecord(pmem, geometry, segment, chunkAt + at);
-      if (record !== undefined) return record;
-    }
-  }
-  return undefined;
-}
-
-/**
- * Offset of the end of the older records that lie one right behind the other from `first` on, with consecutive numbers. Of those in between only the
- * headers are looked at: a record of a later lap leaves none of them where it lies. The one it begins in is the last of the chain, so that one must be whole.
- */
-function endOfChain(pmem: Pmem, geometry: Geometry, first: FoundRecord, lastSequence: number): number {
-  const { segment } = first;
-  let { sequence, offset: last } = first;
-  let end = last + first.bytes.length;
-  while (sequence < lastSequence) {
-    const length = headerAt(pmem, geometry, segment, end);
-    if (length === 0 || getU64(header, JournalRecord.sequence) !== sequence + 1) break;
-    sequence += 1;
-    last = end;
-    end += length;
-  }
-  return last === first.offset || readRecord(pmem, geometry, segment, last) !== undefined ? end : last + LINE_SIZE;
-}
-
 function endsTooEarly(evidence: string, lastSequence: number): never {
   fail('EUCLEAN', `the journal is damaged: its records end at transaction ${String(lastSequence)}, but ${evidence}; run fsck.nvmfs`);
-}
-
-/** Reads what may be the header of a record into `header`. Returns the length of the record, 0 if it is none. */
-function headerAt(pmem: Pmem, geometry: Geometry, segment: number, offset: number): number {
-  const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
-  if (offset + RECORD_HEADER_SIZE > segmentBytes) return 0;
-  pmem.load(asByteAddr(geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset), headerBytes, 0, RECORD_HEADER_SIZE);
-  if (header.getUint32(JournalRecord.magic, true) !== Magic.record) return 0;
-  if (getU64(header, JournalRecord.journalId) !== geometry.journalId) return 0;
-  const length = header.getUint32(JournalRecord.length, true);
-  return length % LINE_SIZE !== 0 || length <= RECORD_HEADER_SIZE || offset + length > segmentBytes ? 0 : length;
-}
-
-/** The record at a place of a segment, undefined unless everything about it is right. */
-export function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
-  const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
-  const length = headerAt(pmem, geometry, segment, offset);
-  if (length === 0) return undefined;
-  const address = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset;
-  const bytes = new Uint8Array(length);
-  pmem.load(asByteAddr(address), bytes, 0, length);
-  const checksum = pmem.crc32c(geometry.seed, bytes, 4, length - 4);
-  if (checksum !== header.getUint32(JournalRecord.checksum, true)) return undefined;
-  const view = new DataView(bytes.buffer);
-  if (!isWellFormed(view, length, geometry)) return undefined;
-  return { sequence: getU64(view, JournalRecord.sequence), segment, offset, bytes, view };
-}
-
-/** Checks what a right checksum does not prove: a record never leads outside the volume or its own bytes. */
-function isWellFormed(view: DataView, length: number, geometry: Geometry): boolean {
-  const entries = view.getUint32(JournalRecord.entries, true);
-  if (entries < 1 || entries > TRANSACTION_BLOCKS_MAX) return false;
-  let expected = imagesOffset(entries);
-  if (expected > length) return false;
-  for (let entry = 0; entry < entries; entry += 1) {
-    const at = RECORD_HEADER_SIZE + entry * JOURNAL_ENTRY_SIZE;
-    if (!mayChange(getU48(view, at + JournalEntry.block), geometry)) return false;
-    expected += LINE_SIZE * (bitCount(view.getUint32(at + JournalEntry.lines, true)) + bitCount(view.getUint32(at + JournalEntry.lines + 4, true)));
-  }
-  return expected === length;
-}
-
-/** The journal changes neither superblocks nor itself. */
-function mayChange(block: number, geometry: Geometry): boolean {
-  return block === STATE_BLOCK || (block >= geometry.groupStart && block < geometry.totalBlocks - 1);
-}
-
-function imagesOffset(entries: number): number {
-  return RECORD_HEADER_SIZE + Math.ceil((entries * JOURNAL_ENTRY_SIZE) / LINE_SIZE) * LINE_SIZE;
 }
 
 /** One changed block of a record. */
@@ -366,10 +271,4 @@ function applyEntry(pmem: Pmem, record: FoundRecord, { block, zeroFirst, low, hi
     pmem.store(asByteAddr(address + line * LINE_SIZE), record.bytes, image, LINE_SIZE);
     image += LINE_SIZE;
   }
-}
-
-function bitCount(word: number): number {
-  let count = 0;
-  for (let rest = word; rest !== 0; rest = (rest & (rest - 1)) >>> 0) count += 1;
-  return count;
 }

@@ -3,7 +3,7 @@ import { getU64 } from '../format/numbers.js';
 import type { Geometry } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { LogPosition } from './log.js';
-import { type FoundRecord, readRecord } from './recovery.js';
+import { type FoundRecord, readRecord } from './records.js';
 
 /**
  * Records after a request's own in which nobody needs to look for it: what a server writes between committing a request and

@@ -5,7 +5,8 @@ import { BLOCK_SIZE, BlockHeader, JournalRecord, LINE_SIZE, Magic, STATE_BLOCK, 
 import { getU64 } from '../format/numbers.js';
 import type { Geometry } from '../format/superblock.js';
 import type { LogPosition } from '../journal/log.js';
-import { applyRecord, type FoundRecord, readRecord, recoverJournal } from '../journal/recovery.js';
+import { type FoundRecord, readRecord } from '../journal/records.js';
+import { applyRecord, recoverJournal } from '../journal/recovery.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { Problems } from './problems.js';
 import { loadBlock } from './writer.js';

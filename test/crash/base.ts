@@ -2,12 +2,15 @@
 import { makeVolume } from '../../mkfs/layout.js';
 import { ManualClock } from '../../src/base/clock.js';
 import { Random } from '../../src/base/random.js';
-import { asByteAddr } from '../../src/base/units.js';
+import { asBlockNo, asByteAddr } from '../../src/base/units.js';
+import { Magic, TRANSACTION_BLOCKS_MAX, TREE_NODE_AREA } from '../../src/format/layout.js';
 import { type Geometry, readSuperblock } from '../../src/format/superblock.js';
 import { AllocateMode, Change } from '../../src/fs/types.js';
+import { Journal } from '../../src/journal/journal.js';
+import { recoverJournal } from '../../src/journal/recovery.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
 import { FlatPmem } from './flat-pmem.js';
-import { Image, LINE } from './image.js';
+import { Image } from './image.js';
 import { type FreeCounts, freeCounts } from './judge.js';
 import { Kit } from './kit.js';
 
@@ -15,8 +18,8 @@ const VOLUME_BYTES = 4 * 1024 * 1024;
 const BLOCK = 4096;
 /** Behind the journal of a volume of this size. */
 const GARBAGE_START = 2 * 1024 * 1024;
-/** The longest value of an extended attribute that goes through the journal. */
-const FILLING_BYTES = 3800;
+/** Header, the entry's line, and all lines of the block. */
+const ONE_BLOCK_RECORD = 64 + 64 + BLOCK;
 /** When a workload begins: later than everything in its base. */
 export const START_SECONDS = 1_700_000_000;
 
@@ -38,8 +41,13 @@ function makeBase(fill: (kit: Kit) => void): Base {
   const { geometry } = readSuperblock(pmem);
   const kit = new Kit(pmem, new ManualClock(1_600_000_001, 0));
   fill(kit);
-  turnJournal(kit, pmem, geometry);
   kit.fs.close();
+  const garbage = image.bytes.slice(FILLED_BLOCK * BLOCK, (FILLED_BLOCK + TRANSACTION_BLOCKS_MAX) * BLOCK);
+  turnJournal(new FlatPmem(image), geometry);
+  const again = new Kit(new FlatPmem(image), new ManualClock(1_600_000_002, 0));
+  for (let changes = 0; changes < 3; changes += 1) again.change('/', { mask: Change.mtime, mtimeSeconds: 1_500_000_000 + changes });
+  again.fs.close();
+  image.bytes.set(garbage, FILLED_BLOCK * BLOCK);
   return { pmem: mediumOf(image), image, geometry, fresh };
 }
 
@@ -49,32 +57,31 @@ function mediumOf(image: Image): SimulatedPmem {
   return medium;
 }
 
+/** Blocks of the records that fill a segment to its last byte, in order: for `turnJournal`. */
+const FILLING = [...new Array<number>(16).fill(1), 96, 14, 1];
+/** Free in all bases. */
+const FILLED_BLOCK = 900;
+
 /**
- * Goes round the journal until a segment has just been begun: recovery has little to read then, which is most of what a crash state costs, and behind the end
- * of the journal lie old records, as in any volume that was used for long.
+ * Goes round the journal until a segment has just been begun: recovery has little to read then, which is most of what a crash state costs. Behind the end
+ * of the journal lie old records, as in any volume that was used for long: short ones where workloads write over them, few and long ones otherwise, because recovery
+ * goes over what is left of them.
  */
-function turnJournal(kit: Kit, pmem: FlatPmem, geometry: Geometry): void {
-  const start = geometry.journalStart * BLOCK;
+function turnJournal(pmem: FlatPmem, geometry: Geometry): void {
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK;
-  let segment = -1;
-  let switches = 0;
-  pmem.watch = {
-    loaded: () => undefined,
-    stored: (firstLine) => {
-      const now = Math.floor((firstLine * LINE - start) / segmentBytes);
-      if (now < 0 || now >= geometry.journalSegments || now === segment) return;
-      segment = now;
-      switches += 1;
-    },
+  const { position } = recoverJournal(pmem, geometry);
+  let { offset } = position;
+  const journal = new Journal(pmem, geometry, position, 512);
+  const commit = (blocks: number): void => {
+    journal.begin();
+    for (let block = FILLED_BLOCK; block < FILLED_BLOCK + blocks; block += 1) {
+      const base = journal.fresh(asBlockNo(block), Magic.node, 0);
+      journal.bytes.fill(1, base + TREE_NODE_AREA, base + BLOCK);
+    }
+    journal.commit();
   };
-  // Long records, so that there are few: recovery goes over what is left of them.
-  const filling = new Uint8Array(FILLING_BYTES);
-  while (switches <= geometry.journalSegments) {
-    kit.setXattr('/', 'user.filling', filling.fill(filling[0] === 1 ? 2 : 1));
-  }
-  kit.removeXattr('/', 'user.filling');
-  for (let changes = 0; changes < 3; changes += 1) kit.change('/', { mask: Change.mtime, mtimeSeconds: 1_500_000_000 + changes });
-  pmem.watch = undefined;
+  for (; offset + ONE_BLOCK_RECORD <= segmentBytes; offset += ONE_BLOCK_RECORD) commit(1);
+  for (let segment = 0; segment <= geometry.journalSegments; segment += 1) for (const blocks of FILLING) commit(blocks);
 }
 
 /** The present contents of a medium. */
