@@ -101,7 +101,7 @@ $(BUILD_INFO): $(SOURCES) tsconfig.json scripts/bundle.mjs | $(NODE_MODULES)
 .PHONY: lint
 lint: build ## ESLint and the manual pages
 	node node_modules/eslint/bin/eslint.js --max-warnings 0 .
-	scripts/lint-man man/*.8
+	scripts/lint-man man/*.[38]
 
 .PHONY: clean
 clean: ## remove what was built (a mounted demo volume stays)

@@ -19,11 +19,17 @@ async function compile(volume: Volume, source: string, options: readonly string[
 const dynamic = ['-L', build, '-lnvm', `-Wl,-rpath,${build}`];
 const archive = [join(build, 'libnvm.a')];
 
+/** On a disk file every fill is an msync: there, those that fill much are left out. */
+const checks = {
+  memory: ['coherence', 'truncation', 'holes', 'calls', 'sparse', 'populate', 'forked', 'errors', 'busy', 'attached'],
+  file: ['coherence', 'calls', 'sparse', 'populate', 'forked', 'busy'],
+} as const;
+
 for (const medium of ['memory', 'file'] as const) {
   await t.test(`libnvm, image in ${medium === 'memory' ? 'shared memory' : 'a disk file'}`, { skip }, async (t) => {
-    await withVolume(t, { size: '512m', medium }, async (volume) => {
+    await withVolume(t, { size: '192m', medium }, async (volume) => {
       const program = await compile(volume, 'nvm-checks.c', medium === 'memory' ? dynamic : archive);
-      for (const check of ['coherence', 'truncation', 'holes', 'calls', 'sparse', 'populate', 'forked', 'errors', 'busy', 'attached']) {
+      for (const check of checks[medium]) {
         const result = await tryRun(program, [check, volume.directory], { timeout: 120_000 });
         t.ok(result.status === 0, check, { output: describeRun(program, [check], result) });
       }
@@ -93,6 +99,8 @@ await t.test('servers die while a program stores through its mapping', { skip },
     await waitFor('the mapping', () => readFileSync(log, 'latin1').includes('mapped'));
     for (let death = 0; death < 5; death += 1) {
       await sleep(150);
+      // Five that die without having served a request would end the mount.
+      await statFs(volume.directory);
       volume.killServer();
     }
     await sleep(100);
