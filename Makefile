@@ -21,6 +21,8 @@ ALL_TESTS = $(CHECK_TESTS) $(filter-out $(CHECK_TESTS),$(call compiled,test/cras
 
 # addon: builds build/nvmfs.node
 -include native/native.mk
+# libnvm: build/libnvm.so, build/libnvm.a, build/libnvm-preload.so
+-include native/libnvm/libnvm.mk
 # bench-programs: the fixtures of the benchmark
 -include bench/bench.mk
 
@@ -89,7 +91,7 @@ $(NODE_MODULES): package-lock.json
 addon: | $(NODE_MODULES) ## compile the native addon (g++)
 
 .PHONY: build
-build: addon $(BUILD_INFO) ## compile everything; the commands in bin/ run from the checkout afterwards
+build: addon libnvm $(BUILD_INFO) ## compile everything; the commands in bin/ run from the checkout afterwards
 
 $(BUILD_INFO): $(SOURCES) tsconfig.json scripts/bundle.mjs | $(NODE_MODULES)
 	node node_modules/typescript/bin/tsc --incremental --tsBuildInfoFile $@
@@ -99,7 +101,7 @@ $(BUILD_INFO): $(SOURCES) tsconfig.json scripts/bundle.mjs | $(NODE_MODULES)
 .PHONY: lint
 lint: build ## ESLint and the manual pages
 	node node_modules/eslint/bin/eslint.js --max-warnings 0 .
-	scripts/lint-man man/*.8
+	scripts/lint-man man/*.[38]
 
 .PHONY: clean
 clean: ## remove what was built (a mounted demo volume stays)

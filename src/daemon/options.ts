@@ -32,6 +32,8 @@ export interface ParsedOptions {
   noRecovery: boolean;
   /** What damage that an operation meets leads to. */
   errors: 'continue' | 'remount-ro';
+  /** For tests: programs are told that the medium is persistent memory, whatever it is. */
+  declaredPmem: boolean;
 }
 
 /** A wake-up takes about this long: spinning longer gains nothing. */
@@ -76,6 +78,7 @@ const settings: Readonly<Record<string, Setting>> = {
   domain: (options, value) => { options.domain = oneOf<DurabilityDomain>('domain', value, ['sync-dax', 'memory', 'file']); },
   transport: (options, value) => { options.transport = oneOf('transport', value, ['devfuse', 'fuse-native']); },
   errors: (options, value) => { options.errors = oneOf('errors', value, ['continue', 'remount-ro']); },
+  pmem: (options, value) => { options.declaredPmem = oneOf('pmem', value, ['detect', 'declared']) === 'declared'; },
   pidfile: (options, value) => { options.pidfile = value; },
   spin: (options, value) => {
     if (!/^\d{1,4}$/.test(value) || Number(value) > SPIN_MAX) fail(`spin=${value}: microseconds from 0 to ${String(SPIN_MAX)} expected`);
@@ -107,6 +110,7 @@ export function parseOptions(words: readonly string[], sloppy: boolean): ParsedO
     remount: false,
     noRecovery: false,
     errors: 'continue',
+    declaredPmem: false,
   };
   // mount(8) hands what /proc/mounts shows over to a remount, the kernel's own options included.
   const tolerant = sloppy || words.includes('remount');

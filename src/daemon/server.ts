@@ -1,16 +1,19 @@
-import { writeSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { addon } from '../../native/addon.js';
 import { assert } from '../base/assert.js';
 import { FsError, messageOf } from '../base/errno.js';
 import type { FileSystemOperations } from '../fs/operations.js';
 import { References } from '../fs/references.js';
+import { SEGMENT_BYTES, SEGMENT_COUNTERS, SEGMENT_OPENS } from '../fs/segment.js';
 import { type KeptState, openVolume } from '../fs/volume.js';
 import { DevFuseTransport } from '../fuse/devfuse.js';
+import type { ImageIdentity } from '../fuse/ioctls.js';
 import type { LogFunction } from '../fuse/log.js';
 import { SharedState } from '../fuse/shared-state.js';
 import { isUnanswered, noteCommitted, resend, settleInFlight } from '../fuse/takeover.js';
 import { MappedPmem } from '../pmem/mapped.js';
+import type { DurabilityDomain } from '../pmem/pmem.js';
 import { Exit } from './exit-codes.js';
 import { MountFollower } from './mount-follower.js';
 import { describeMount, type MountPlan, mountSettings, volumeOptions } from './plan.js';
@@ -82,17 +85,21 @@ class OpenVolume {
   readonly shared = new SharedState(mapControl(ServerFd.segment));
   readonly pmem: MappedPmem;
   readonly fs: FileSystemOperations;
+  /** How often each file is open through the page cache. */
+  readonly opens: References;
 
   /** `probe`: whether the kernel waits for the answer to a request; needed if there was a former server. */
   constructor(plan: MountPlan, probe: (idLow: number, idHigh: number) => boolean = () => false) {
     const { shared } = this;
-    const references = new References(new SegmentPages(ServerFd.segment), shared.referenceLog);
-    settleInFlight(shared, references, probe);
+    const references = new References(new SegmentPages(ServerFd.segment, SEGMENT_COUNTERS, SEGMENT_OPENS), shared.referenceLog);
+    this.opens = new References(new SegmentPages(ServerFd.segment, SEGMENT_OPENS, SEGMENT_BYTES), shared.openLog);
+    settleInFlight(shared, references, this.opens, probe);
     const { readOnly, domain } = plan.options;
     this.pmem = MappedPmem.open(plan.image, { readOnly, descriptor: ServerFd.image, ...(domain === null ? {} : { domain }) });
     const kept: KeptState = {
       references,
       times: shared.times,
+      leases: shared.leases,
       recovered: (nextSequence, find) => {
         if (shared.firstSequence === 0) shared.firstSequence = nextSequence;
         noteCommitted(shared, (idLow, idHigh) => find(idLow, idHigh, shared.firstSequence));
@@ -105,6 +112,12 @@ class OpenVolume {
       throw new FsError(error.errno, `${plan.image}: ${error.message}`);
     }
   }
+}
+
+/** What programs that map the medium themselves must know to find it. */
+function imageIdentity(plan: MountPlan, domain: DurabilityDomain): ImageIdentity {
+  const { dev: device, ino: inode } = fstatSync(ServerFd.image, { bigint: true });
+  return { device, inode, path: plan.image, domain, declared: plan.options.declaredPmem };
 }
 
 /** Serves the open volume until the end. */
@@ -121,7 +134,8 @@ class Server {
     follower.follow(settings.directory, settings.source);
     // What a former server had been told by a remount.
     follower.followMount();
-    this.transport = new DevFuseTransport(device, volume.fs, volume.pmem.handle, settings, log, volume.shared, follower);
+    const mapping = { opens: volume.opens, image: imageIdentity(plan, volume.pmem.domain) };
+    this.transport = new DevFuseTransport(device, volume.fs, volume.pmem.handle, settings, log, volume.shared, follower, mapping);
   }
 
   /** Returns the exit code. */

@@ -13,6 +13,9 @@ import { stampChange } from './times.js';
  * What one transaction can't do alone — many extents, or zeroing parts of blocks in place — is noted in the volume state
  * with the first transaction and cleared with the last, so that a crash in between ends in the whole operation
  * (doc/FORMAT.md, "Range operation"). Everything here may therefore be done again from the start at any point.
+ *
+ * What programs have mapped keeps its blocks: there a hole and a zeroed range are zero bytes in place, so that mappings and reads go on
+ * showing the same.
  */
 export class FileAllocation {
   // The operation that is being done, in blocks of the file.
@@ -172,6 +175,7 @@ export class FileAllocation {
     if (fileBlock >= lastWhole || !extents.seek(root, ino, fileBlock) || extents.start >= lastWhole) return this.last;
     const from = Math.max(fileBlock, extents.start);
     const to = Math.min(lastWhole, extents.end);
+    if (!extents.unwritten && content.pinned.isPinned(ino)) return to; // see zeroEdges
     const block = extents.block + (from - extents.start);
     const nodes = content.nodes(root);
     extents.cut(root, ino, from, to);
@@ -188,14 +192,14 @@ export class FileAllocation {
     const from = Math.max(fileBlock, firstWhole);
     const to = Math.min(lastWhole, extents.end);
     const { end } = extents;
-    if (from >= to) return end;
+    if (from >= to || content.pinned.isPinned(ino)) return end; // see zeroEdges
     const nodes = content.nodes(root);
     extents.convert(root, ino, from, to, true);
     content.countBlocks(record, nodes, 0);
     return to;
   }
 
-  // The parts of the range that are not whole blocks are zeroed in place, where they are in written extents.
+  // The parts of the range that are not whole blocks are zeroed in place, where they are in written extents; of a pinned file all of it.
 
   private hasEdges(operation: RangeOperation): boolean {
     let found = false;
@@ -223,11 +227,25 @@ export class FileAllocation {
       if (!extents.lookup(root, ino, Math.floor(from / BLOCK_SIZE)) || extents.unwritten) return;
       visit(extents.block * BLOCK_SIZE + (from - extents.start * BLOCK_SIZE), to - from);
     };
-    if (this.firstWhole > this.lastWhole) {
+    if (this.content.pinned.isPinned(ino)) {
+      this.forEachExtent(ino, edge, offset, end);
+    } else if (this.firstWhole > this.lastWhole) {
       edge(offset, end);
     } else {
       edge(offset, this.firstWhole * BLOCK_SIZE);
       edge(this.lastWhole * BLOCK_SIZE, end);
+    }
+  }
+
+  /** Cuts [offset, end) where extents begin and end. */
+  private forEachExtent(ino: Ino, visit: (from: number, to: number) => void, offset: number, end: number): void {
+    const { extents } = this.content;
+    for (let from = offset; from < end; ) {
+      this.core.journal.cache.beginOperation();
+      extents.lookup(this.core.inodes.get(ino) + Inode.body, ino, Math.floor(from / BLOCK_SIZE));
+      const to = Math.min(end, extents.end * BLOCK_SIZE);
+      visit(from, to);
+      from = to;
     }
   }
 }

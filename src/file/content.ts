@@ -5,6 +5,7 @@ import { addU64, getU64, setU64 } from '../format/numbers.js';
 import type { Core } from '../space/core.js';
 import { stampChange } from './times.js';
 import { ExtentMap } from './extents.js';
+import { NOTHING_PINNED, type PinnedFiles } from './pinned.js';
 
 /** Extents that one transaction adds, changes or frees at most: bounds the blocks it touches. */
 export const EXTENTS_PER_STEP = 16;
@@ -20,6 +21,8 @@ const ALIGN_FROM_BLOCKS = 128;
  */
 export class FileContent {
   readonly extents: ExtentMap;
+  /** What programs have mapped. */
+  pinned: PinnedFiles = NOTHING_PINNED;
 
   constructor(private readonly core: Core) {
     this.extents = new ExtentMap(core.journal, core.allocator, core.geometry);
@@ -36,8 +39,7 @@ export class FileContent {
     const record = this.core.inodes.get(ino);
     const root = record + Inode.body;
     const size = getU64(this.core.journal.view, record + Inode.size);
-    const holes = end <= size ? this.unreadyBlocks(root, ino, offset, end) : -1;
-    if (holes === 0) {
+    if (end <= size && this.isWritten(root, ino, offset, end)) {
       this.overwrite(root, ino, offset, end, source, sourceOffset);
       this.core.pmem.fence();
       return false;
@@ -62,8 +64,8 @@ export class FileContent {
   }
 
   /**
-   * Frees up to EXTENTS_PER_STEP extents from the end of the file down to file block `from`, in the running transaction; `record` is editable.
-   * True when none is left.
+   * Frees up to EXTENTS_PER_STEP extents (half as many of a pinned file: its keeper's tree changes, too) from the end of the file down to file
+   * block `from`, in the running transaction; `record` is editable. True when none is left.
    */
   cut(record: number, ino: Ino, from: number): boolean {
     const { extents } = this;
@@ -71,7 +73,8 @@ export class FileContent {
     const nodes = this.nodes(root);
     let freed = 0;
     let done = false;
-    for (let step = 0; step < EXTENTS_PER_STEP; step += 1) {
+    const steps = this.pinned.isPinned(ino) ? EXTENTS_PER_STEP / 2 : EXTENTS_PER_STEP;
+    for (let step = 0; step < steps; step += 1) {
       if (!extents.last(root, ino) || extents.end <= from) {
         done = true;
         break;
@@ -79,13 +82,31 @@ export class FileContent {
       const start = Math.max(from, extents.start);
       const block = extents.block + (start - extents.start);
       const count = extents.end - start;
+      const { unwritten } = extents;
       extents.cut(root, ino, start, extents.end);
-      extents.free(block, count);
+      this.giveBack(ino, block, count, unwritten);
       freed += count;
     }
     if (!done) done = !extents.last(root, ino) || extents.end <= from;
     this.countBlocks(record, nodes, -freed);
     return done;
+  }
+
+  /**
+   * Blocks that have left a file are free, or with its keeper if a program may still have them mapped: unwritten ones never were. In the
+   * running transaction. The keeper is a file without a name or size whose blocks are numbered as on the medium, so they never overlap.
+   */
+  giveBack(ino: Ino, block: number, count: number, unwritten: boolean): void {
+    const { core, extents } = this;
+    const keeper = unwritten ? 0 : this.pinned.keeperOf(ino);
+    if (keeper === 0) {
+      extents.free(block, count);
+      return;
+    }
+    const record = core.inodes.edit(keeper);
+    const nodes = this.nodes(record + Inode.body);
+    extents.insert(record + Inode.body, keeper, block, block, count, true);
+    this.countBlocks(record, nodes, count);
   }
 
   /** Gives a new inode (an empty tree root, size set) its whole content of at most one block, in the running transaction. */
@@ -145,19 +166,19 @@ export class FileContent {
     addU64(view, record + Inode.blocks, change + this.nodes(record + Inode.body) - nodesBefore, 'the number of blocks of a file');
   }
 
-  // ---- inside ------------------------------------------------------------------------------------
-
-  /** Whether every byte of [offset, end) is in written extents: 0 when so, else > 0. */
-  private unreadyBlocks(root: number, ino: Ino, offset: number, end: number): number {
+  /** Whether every byte of [offset, end) is in written extents. */
+  isWritten(root: number, ino: Ino, offset: number, end: number): boolean {
     const { extents } = this;
     const last = Math.ceil(end / BLOCK_SIZE);
     let fileBlock = Math.floor(offset / BLOCK_SIZE);
     while (fileBlock < last) {
-      if (!extents.lookup(root, ino, fileBlock) || extents.unwritten) return 1;
+      if (!extents.lookup(root, ino, fileBlock) || extents.unwritten) return false;
       fileBlock = extents.end;
     }
-    return 0;
+    return true;
   }
+
+  // ---- inside ------------------------------------------------------------------------------------
 
   /** Stores into written extents in place. */
   private overwrite(root: number, ino: Ino, offset: number, end: number, source: Uint8Array, sourceOffset: number): void {

@@ -3,6 +3,7 @@ import { asByteAddr, type Ino } from '../base/units.js';
 import { Directories, type HashFunction } from '../dir/directory.js';
 import { FileAllocation } from '../file/allocation.js';
 import { FileContent } from '../file/content.js';
+import { FileMapping, FILL_BLOCKS_MAX } from '../file/mapping.js';
 import { describeRange, seekContent } from '../file/reading.js';
 import { stampAccess, stampChange } from '../file/times.js';
 import { AllocateMode, BLOCK_SIZE, FILE_SIZE_MAX, FileType, INODES_PER_BLOCK, Inode, InodeFlag, NAME_MAX } from '../format/layout.js';
@@ -12,6 +13,8 @@ import { type AccessTimes, isAccessDue } from './access-times.js';
 import { applyChange, checkTimes, needsResize } from './attributes.js';
 import { changeFlags, flagsOf, requireAppending, requireChangeable, requireMutable, requireUnprotected } from './inode-flags.js';
 import type { KeptTimes } from './kept-times.js';
+import { LeaseTable } from './lease-table.js';
+import { Leases } from './leases.js';
 import { Names } from './names.js';
 import type { FileSystemOperations } from './operations.js';
 import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
@@ -24,6 +27,7 @@ import {
   Caller,
   Change,
   type EntrySink,
+  type MappedExtents,
   type Name,
   Ranges,
   SeekWhence,
@@ -55,6 +59,8 @@ export interface FileSystemOptions {
   references?: References | undefined;
   /** Where pending timestamps are kept for a server that takes over; default: nowhere. */
   times?: KeptTimes | undefined;
+  /** Leases that former servers of this mount gave; default: none. */
+  leases?: LeaseTable | undefined;
   /** For tests that make names collide. */
   hash?: HashFunction | undefined;
 }
@@ -67,9 +73,11 @@ export class FileSystem implements FileSystemOperations {
   private readonly directories: Directories;
   private readonly content: FileContent;
   private readonly allocation: FileAllocation;
+  private readonly mapping: FileMapping;
   private readonly names: Names;
   private readonly xattrs: Xattrs;
   private readonly references: References;
+  private readonly leased: Leases;
   private readonly reclaim: Reclaim;
   /** Inodes without a name that are held. */
   private readonly unlinked = new Set<Ino>();
@@ -95,7 +103,10 @@ export class FileSystem implements FileSystemOperations {
     this.allocation = new FileAllocation(core, this.content);
     this.xattrs = new Xattrs(core, options.hash);
     this.names = new Names(core, this.directories, this.content, this.xattrs);
-    this.reclaim = new Reclaim(core, this.content, this.xattrs, this.references, (message) => {
+    this.mapping = new FileMapping(core, this.content);
+    this.leased = new Leases(core, this.names, options.leases ?? new LeaseTable());
+    this.content.pinned = this.leased;
+    this.reclaim = new Reclaim(core, this.content, this.xattrs, this.references, this.leased, (message) => {
       options.log(message);
       this.noteDamage(message);
     });
@@ -379,6 +390,65 @@ export class FileSystem implements FileSystemOperations {
     this.core.pmem.fence();
   }
 
+  // ---- mapping straight from the medium ------------------------------------------------------------
+
+  lease(ino: Ino, holder: number, writable: boolean): void {
+    this.beginChange();
+    const record = this.core.inodes.get(ino);
+    requireRegular(this.view, record);
+    if (writable) requireUnprotected(this.view, record);
+    // What a truncate left past the end goes first: from now on it would have to be kept.
+    this.reclaim.finish(ino);
+    this.leased.take(ino, holder, writable);
+    this.references.mark(ino);
+  }
+
+  unlease(holder: number): boolean {
+    this.begin();
+    const ended = this.leased.end(holder);
+    if (ended === undefined) return false;
+    const { ino, writable, freeable } = ended;
+    // Nobody told of the stores: the file counts as changed when the mapping ends.
+    if (writable && !this.readOnly) this.notePendingChange(ino);
+    if (freeable !== 0) this.reclaim.add(freeable);
+    if (!this.leased.isPinned(ino) && this.references.get(ino) === 0 && this.unlinked.delete(ino)) this.reclaim.add(ino);
+    return true;
+  }
+
+  hasLease(holder: number): boolean {
+    return this.leased.has(holder);
+  }
+
+  isLeased(ino: Ino): boolean {
+    return this.leased.isPinned(ino);
+  }
+
+  wasLeased(ino: Ino): boolean {
+    return this.references.isMarked(ino);
+  }
+
+  forgetLeased(ino: Ino): void {
+    this.references.unmark(ino);
+  }
+
+  leases(): Iterable<readonly [number, Ino]> {
+    return this.leased.holders();
+  }
+
+  mapRange(ino: Ino, offset: number, length: number, fill: boolean, extents: MappedExtents): number {
+    if (fill) this.beginChange();
+    else this.begin();
+    requireRegular(this.view, this.core.inodes.get(ino));
+    const aligned = offset >= 0 && offset % BLOCK_SIZE === 0 && length > 0 && length % BLOCK_SIZE === 0;
+    if (!aligned) fail('EINVAL', 'a mapping has whole pages');
+    if (fill) {
+      if (length > FILL_BLOCKS_MAX * BLOCK_SIZE) fail('EINVAL', 'at most 2 MiB are filled at once');
+      this.reclaim.finish(ino);
+      this.mapping.fill(ino, offset, length);
+    }
+    return this.mapping.describe(ino, offset, length, extents);
+  }
+
   // ---- extended attributes -------------------------------------------------------------------------
 
   setXattr(ino: Ino, name: Name, value: Uint8Array, valueOffset: number, length: number, flags: number): void {
@@ -421,7 +491,7 @@ export class FileSystem implements FileSystemOperations {
   }
 
   release(ino: Ino, count: number): void {
-    if (this.references.remove(ino, count) > 0 || !this.unlinked.delete(ino)) return;
+    if (this.references.remove(ino, count) > 0 || this.leased.isPinned(ino) || !this.unlinked.delete(ino)) return;
     this.reclaim.add(ino);
   }
 
@@ -534,9 +604,12 @@ export class FileSystem implements FileSystemOperations {
   }
 
   private checkResize(ino: Ino, size: number): void {
-    requireRegular(this.view, this.core.inodes.get(ino));
+    const record = this.core.inodes.get(ino);
+    requireRegular(this.view, record);
     if (!(size <= Number.MAX_SAFE_INTEGER)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
+    const shrinks = size < sizeOf(this.view, record);
     this.reclaim.finish(ino);
+    if (shrinks) this.leased.prepare(ino);
   }
 
   /** An overwrite changed the contents: the times follow lazily. */

@@ -119,6 +119,17 @@ export class Names {
     return ino;
   }
 
+  /** An empty file of nobody's, without a name, on the orphan list: see Leases. In the running transaction. */
+  makeKeeper(): Ino {
+    const ino = this.core.inodes.allocate();
+    const record = this.core.inodes.newRecord;
+    this.view.setUint16(record + Inode.mode, FileType.regular, true);
+    stampNew(this.view, record, this.core.clock);
+    Tree.initRoot(this.view, this.core.journal.bytes, record + Inode.body);
+    this.core.orphans.add(ino);
+    return ino;
+  }
+
   checkTemporary(parent: Ino): void {
     const record = this.core.inodes.get(parent);
     requireDirectory(this.view, record);

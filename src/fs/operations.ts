@@ -5,6 +5,7 @@ import type {
   Attributes,
   Caller,
   EntrySink,
+  MappedExtents,
   Name,
   Ranges,
   Statistics,
@@ -82,6 +83,28 @@ export interface FileSystemOperations {
   /** Entries after `cookie` (0: from the start, `.` and `..` first) until the sink is full or the end is reached; `silent` as of read. */
   readDirectory(ino: Ino, cookie: number, sink: EntrySink, silent?: boolean): void;
   statistics(statistics: Statistics): void;
+
+  /**
+   * An open file of the transport's (`holder`: a number > 0 that no other has or had) is mapped from the medium by a program, which may store
+   * to it if `writable`: until `unlease` none of the file's blocks goes to anybody else. Leasing again may only add `writable`.
+   * EROFS, EISDIR, EPERM (it may not be written to), ENFILE.
+   */
+  lease(ino: Ino, holder: number, writable: boolean): void;
+  /** Ends the lease of an open file; false if it has none. */
+  unlease(holder: number): boolean;
+  hasLease(holder: number): boolean;
+  isLeased(ino: Ino): boolean;
+  /** The file was leased since `forgetLeased`: what others cached of it before may be old. */
+  wasLeased(ino: Ino): boolean;
+  forgetLeased(ino: Ino): void;
+  /** All leases: the open files and their inodes. */
+  leases(): Iterable<readonly [number, Ino]>;
+  /**
+   * Describes the written extents in [offset, offset + length), multiples of 4096, up to the last block of the file. With `fill` the range, of at
+   * most 2 MiB, is all of it written when this returns: holes are allocated, zeroed and committed. Returns how far the
+   * description reaches: not to the end when `extents` is full. EINVAL, ENOSPC, EROFS.
+   */
+  mapRange(ino: Ino, offset: number, length: number, fill: boolean, extents: MappedExtents): number;
 
   /** The transport knows the inode (a lookup count, an open file): it is not freed while held, even without a name. */
   hold(ino: Ino): void;

@@ -5,6 +5,7 @@ import type { FileContent } from '../file/content.js';
 import { NO_REQUEST } from '../journal/log.js';
 import type { Core } from '../space/core.js';
 import { linksOf, sizeOf, typeOf } from './records.js';
+import type { Leases } from './leases.js';
 import type { References } from './references.js';
 import type { Xattrs } from './xattrs.js';
 
@@ -34,6 +35,7 @@ export class Reclaim {
     private readonly content: FileContent,
     private readonly xattrs: Xattrs,
     private readonly references: References,
+    private readonly leases: Leases,
     /** Told of inodes that can't be freed because they are damaged. */
     private readonly log: (message: string) => void,
   ) {}
@@ -84,7 +86,7 @@ export class Reclaim {
 
   /** Takes up the orphans that a crash or a former mount left; the first few are done at once, the others in the background. */
   adopt(): void {
-    for (const ino of this.core.orphans.list()) this.queue.add(ino);
+    for (const ino of this.core.orphans.list()) if (!this.leases.isKeeper(ino)) this.queue.add(ino);
     for (let step = 0; step < ADOPT_STEPS && this.pending; step += 1) this.stepOne();
   }
 
@@ -96,13 +98,14 @@ export class Reclaim {
     const { core } = this;
     core.journal.cache.beginOperation();
     core.orphans.prepare();
-    core.journal.begin(NO_REQUEST);
     try {
+      this.leases.prepare(ino);
+      core.journal.begin(NO_REQUEST);
       const done = this.work(ino);
       core.journal.commit();
       if (done) this.finished(ino);
     } catch (error) {
-      core.journal.abort();
+      if (core.journal.inTransaction) core.journal.abort();
       this.queue.delete(ino);
       if (!(error instanceof FsError)) throw error;
       if (error.code === 'ENOSPC') {
@@ -129,7 +132,7 @@ export class Reclaim {
     const record = core.inodes.edit(ino);
     // Without a name but in use: it stays on the list, only what lies past its end goes.
     const named = linksOf(view, record) > 0;
-    const held = this.references.get(ino) > 0;
+    const held = this.references.get(ino) > 0 || this.leases.isPinned(ino);
     const from = named || held ? Math.ceil(sizeOf(view, record) / BLOCK_SIZE) : 0;
     const type = typeOf(view, record);
     const hasExtents = type === FileType.regular || (type === FileType.symlink && sizeOf(view, record) > INLINE_SYMLINK_MAX);

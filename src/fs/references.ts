@@ -27,6 +27,10 @@ class PrivatePages implements CounterPages {
   }
 }
 
+/** Beside a count: see `mark`. */
+const MARK = 0x80000000;
+const COUNT = 0x7fffffff;
+
 /**
  * How often each inode is held by those who use the volume (lookups of the kernel, open files).
  * Inode numbers are dense, so pages of counters take 4 bytes per inode: tens of MiB for ten million.
@@ -46,17 +50,34 @@ export class References {
   }
 
   get(ino: Ino): number {
-    return this.pages.get(Math.floor(ino / COUNTERS_PER_PAGE))?.[ino % COUNTERS_PER_PAGE] ?? 0;
+    return (this.pages.get(Math.floor(ino / COUNTERS_PER_PAGE))?.[ino % COUNTERS_PER_PAGE] ?? 0) & COUNT;
+  }
+
+  /** Marks an inode, if it is held; the mark ends with `unmark` or when nobody holds it any more. */
+  mark(ino: Ino): void {
+    const page = this.pages.get(Math.floor(ino / COUNTERS_PER_PAGE));
+    const index = ino % COUNTERS_PER_PAGE;
+    if (page !== undefined && page[index] !== 0) page[index] = ((page[index] as number) | MARK) >>> 0;
+  }
+
+  isMarked(ino: Ino): boolean {
+    return (this.pages.get(Math.floor(ino / COUNTERS_PER_PAGE))?.[ino % COUNTERS_PER_PAGE] ?? 0) >= MARK;
+  }
+
+  unmark(ino: Ino): void {
+    const page = this.pages.get(Math.floor(ino / COUNTERS_PER_PAGE));
+    const index = ino % COUNTERS_PER_PAGE;
+    if (page !== undefined) page[index] = (page[index] as number) & COUNT;
   }
 
   add(ino: Ino): void {
     const number = Math.floor(ino / COUNTERS_PER_PAGE);
     const page = this.pages.get(number) ?? this.makePage(number);
     const index = ino % COUNTERS_PER_PAGE;
-    const count = page[index] as number;
-    if (count === 0) this.used.set(number, (this.used.get(number) as number) + 1);
-    this.log.note(ino, count);
-    page[index] = count + 1;
+    const before = page[index] as number;
+    if (before === 0) this.used.set(number, (this.used.get(number) as number) + 1);
+    this.log.note(ino, before & COUNT);
+    page[index] = before + 1;
   }
 
   /** Takes back `count` holds; returns how many are left. EPROTO when there are not so many: who counts them is outside. */
@@ -64,11 +85,12 @@ export class References {
     const number = Math.floor(ino / COUNTERS_PER_PAGE);
     const page = this.pages.get(number);
     const index = ino % COUNTERS_PER_PAGE;
-    const before = page?.[index] ?? 0;
+    const marked = page?.[index] ?? 0;
+    const before = marked & COUNT;
     if (page === undefined || before < count) fail('EPROTO', `${String(count)} holds of inode ${String(ino)} are given back, there are ${String(before)}`);
     const after = before - count;
     this.log.note(ino, before);
-    page[index] = after;
+    page[index] = after === 0 ? 0 : marked - count;
     if (after === 0 && before > 0) this.leftPage(number);
     return after;
   }
@@ -78,9 +100,10 @@ export class References {
     const number = Math.floor(ino / COUNTERS_PER_PAGE);
     const page = this.pages.get(number) ?? this.makePage(number);
     const index = ino % COUNTERS_PER_PAGE;
-    const before = page[index] as number;
+    const marked = page[index] as number;
+    const before = marked & COUNT;
     if (before === 0 && count > 0) this.used.set(number, (this.used.get(number) as number) + 1);
-    page[index] = count;
+    page[index] = count === 0 ? 0 : marked - before + count;
     if (before > 0 && count === 0) this.leftPage(number);
   }
 

@@ -8,7 +8,7 @@
  */
 export const SEGMENT_MAGIC = 0x4753564e;
 /** Raised by every change of this file: a server of another version refuses to go on from what it can't read. */
-export const SEGMENT_VERSION = 1;
+export const SEGMENT_VERSION = 2;
 
 /** Byte offsets. */
 export const Segment = {
@@ -20,6 +20,10 @@ export const Segment = {
   served: 16,
   /** u32: holds changed in the request being served: entries of `referenceLog`, of which the last REFERENCE_LOG_ENTRIES count. */
   referenceCount: 24,
+  /** u32: numbers of open files changed in the request being served: entries of `openLog`, as `referenceCount`. */
+  openCount: 28,
+  /** f64: file handles given out by all servers of the mount. See Handles. */
+  handles: 32,
   /** 10 × u32: what was agreed upon at INIT; the first is 1 when the rest is valid. See SharedState. */
   protocol: 64,
   /** The request that a server died over. See SharedState. */
@@ -28,13 +32,22 @@ export const Segment = {
   referenceLog: 4096,
   /** Timestamps that are not on the medium yet. See KeptTimes. */
   times: 36864,
-  /** Free, for what later versions keep (backing ids of open regions, leases of mapped extents). */
-  reserved: 839680,
+  /** Who has which files mapped, and the keepers of their blocks: entries of two f64. See LeaseTable. */
+  leases: 839680,
+  /** As `referenceLog`, of files opened through the page cache. */
+  openLog: 921600,
+  /** Free, for what later versions keep (backing ids of open regions). */
+  reserved: 954368,
   /** Requests are received here: what a server had read and not finished is known to the next. */
   receive: 1048576,
 } as const;
 
 export const REFERENCE_LOG_ENTRIES = 2048;
+
+/** Leases at a time. */
+export const LEASE_ENTRIES = 4096;
+/** Files that were cut while they were mapped. */
+export const KEEPER_ENTRIES = 1024;
 
 /** Blocks of the inode table with pending times at most (Journal writes them out before there are more). */
 export const TIMES_ENTRIES = 1024;
@@ -48,6 +61,8 @@ export const SEGMENT_CONTROL_BYTES = Segment.receive + SEGMENT_RECEIVE_BYTES;
 
 /** From here on: a u32 per inode, its holds; memory only where there are any. */
 export const SEGMENT_COUNTERS = 4 * 1048576;
+/** From here on the same: how often it is open through the page cache. More inodes lie between than any volume can have. */
+export const SEGMENT_OPENS = 2 ** 47;
 /** Counters that come and go together, as a page of CounterPages. */
 export const COUNTERS_PER_PAGE = 4096;
 /** Of the whole segment; more inodes than any volume can have. */

@@ -104,6 +104,23 @@ export class Ranges {
   }
 }
 
+/** Written extents of a file, in the order of the file: where programs may map it. All in bytes, multiples of 4096. */
+export class MappedExtents {
+  readonly offsets: Float64Array;
+  readonly addresses: Float64Array;
+  readonly lengths: Float64Array;
+  count = 0;
+  /** Of which one call may use so many. */
+  limit: number;
+
+  constructor(capacity: number) {
+    this.limit = capacity;
+    this.offsets = new Float64Array(capacity);
+    this.addresses = new Float64Array(capacity);
+    this.lengths = new Float64Array(capacity);
+  }
+}
+
 /** Takes directory entries one by one; returns false when it has no room for this one (it will be asked for again). */
 export interface EntrySink {
   /**

@@ -14,6 +14,7 @@ import { asByteAddr, type Ino } from '../base/units.js';
 import type { AccessTimes } from './access-times.js';
 import { FileSystem } from './filesystem.js';
 import type { KeptTimes } from './kept-times.js';
+import type { LeaseTable } from './lease-table.js';
 import type { FileSystemOperations } from './operations.js';
 import type { References } from './references.js';
 
@@ -44,6 +45,7 @@ export interface VolumeOptions {
 export interface KeptState {
   readonly references: References;
   readonly times: KeptTimes;
+  readonly leases: LeaseTable;
   /**
    * Called when the journal is recovered and nothing has been written since: `nextSequence` is that of the next transaction,
    * `find` looks for a request among the last ones.
@@ -90,6 +92,7 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
     hash: options.hash,
     references: kept?.references,
     times: kept?.times,
+    leases: kept?.leases,
     log: (message) => {
       log('error', message);
     },

@@ -6,7 +6,7 @@ import type { FileSystemOperations } from '../fs/operations.js';
 import type { Ranges } from '../fs/types.js';
 import type { Channel } from './channel.js';
 import type { LogFunction } from './log.js';
-import { type MountControl, Session } from './session.js';
+import { type MountControl, Session, type SessionOptions } from './session.js';
 import type { SharedState } from './shared-state.js';
 import type { MountSettings, ServeEnd, Transport } from './transport.js';
 
@@ -40,8 +40,10 @@ export class DevFuseTransport implements Transport, Channel {
     log: LogFunction,
     shared: SharedState,
     private readonly control?: MountControl,
+    /** What programs that map the medium themselves need. */
+    mapping: Pick<SessionOptions, 'opens' | 'image'> = {},
   ) {
-    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared, control });
+    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared, control, ...mapping });
     // A former server may have left some.
     this.session.timesDue = true;
   }

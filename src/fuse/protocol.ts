@@ -158,6 +158,8 @@ export const LINK_IN_SIZE = 8;
 
 export const OpenIn = { flags: 0, openFlags: 4 } as const;
 export const OPEN_IN_SIZE = 8;
+export const ReleaseIn = { fh: 0, flags: 8 } as const;
+export const RELEASE_IN_SIZE = 24;
 export const ReadIn = { fh: 0, offset: 8, size: 16, flags: 32 } as const;
 export const READ_IN_SIZE = 40;
 export const WriteIn = { fh: 0, offset: 8, size: 16, writeFlags: 20, flags: 32 } as const;

@@ -102,14 +102,14 @@ export class Replies {
   }
 
   /** CREATE and TMPFILE: the entry, and the file opened. */
-  created(ino: Ino, attributes: Attributes, openFlags: number): number {
+  created(ino: Ino, attributes: Attributes, handle: number, openFlags: number): number {
     this.encodeEntry(BODY, ino, attributes);
-    this.encodeOpen(BODY + ENTRY_OUT_SIZE, openFlags);
+    this.encodeOpen(BODY + ENTRY_OUT_SIZE, handle, openFlags);
     return this.send(ENTRY_OUT_SIZE + OPEN_OUT_SIZE);
   }
 
-  opened(openFlags: number): number {
-    this.encodeOpen(BODY, openFlags);
+  opened(handle: number, openFlags: number): number {
+    this.encodeOpen(BODY, handle, openFlags);
     return this.send(OPEN_OUT_SIZE);
   }
 
@@ -204,9 +204,8 @@ export class Replies {
     return this.channel.reply(this.notificationBytes, 0, length);
   }
 
-  /** No handles: everything is found by inode number, so a new server knows what an old one opened. */
-  private encodeOpen(at: number, openFlags: number): void {
-    setU64(this.view, at + OpenOut.fh, 0);
+  private encodeOpen(at: number, handle: number, openFlags: number): void {
+    setU64(this.view, at + OpenOut.fh, handle);
     setU64(this.view, at + OpenOut.flags, openFlags);
   }
 

@@ -1,12 +1,15 @@
 import { errnoName, Errno, FsError } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import type { FileSystemOperations } from '../fs/operations.js';
-import { AttributeChange, Attributes, Change, Name, Ranges, Statistics } from '../fs/types.js';
+import { References } from '../fs/references.js';
+import { AttributeChange, Attributes, Change, MappedExtents, Name, Ranges, Statistics } from '../fs/types.js';
 import { Capability, hasRootsCapability } from './caller.js';
 import type { Channel } from './channel.js';
 import { DirentSink } from './dirent-sink.js';
-import { InitFlag, OpenReply, OpenRequestFlag } from './flags.js';
+import { InitFlag, OpenRequestFlag } from './flags.js';
+import { Handles } from './handles.js';
 import { handlers } from './handlers/table.js';
+import { EXTENTS_MAX, type ImageIdentity } from './ioctls.js';
 import type { LogFunction } from './log.js';
 import type { NegotiatedProtocol } from './negotiation.js';
 import { opcodeName } from './opcodes.js';
@@ -40,6 +43,10 @@ export interface SessionOptions {
   readonly control?: MountControl | undefined;
   /** Of the mount, with what former servers left there; default: memory of its own. INIT is expected if that was not served yet. */
   readonly shared?: SharedState;
+  /** How often each file is open through the page cache, as former servers left it; default: no file is. */
+  readonly opens?: References;
+  /** Where the medium is, for programs that map it; default: they can't. */
+  readonly image?: ImageIdentity | undefined;
 }
 
 /** What a session asks of the owner of its mount. */
@@ -70,8 +77,9 @@ export class Session {
   readonly entries: DirentSink;
   readonly ranges = new Ranges(RANGES_PER_READ);
   readonly statistics = new Statistics();
-  /** FOPEN bits for files. */
-  readonly openFlags: number;
+  readonly extents = new MappedExtents(EXTENTS_MAX);
+  readonly handles: Handles;
+  readonly image: ImageIdentity | null;
   /** Timestamps may be pending: flushTimes is due within a second. */
   timesDue = false;
   /** Something may have been freed: backgroundStep has to be asked. */
@@ -94,7 +102,8 @@ export class Session {
     this.request = new Request(this.buffer);
     this.replies = new Replies(channel);
     this.entries = new DirentSink(this.replies);
-    this.openFlags = options.directIo ? OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES : OpenReply.KEEP_CACHE;
+    this.handles = new Handles(fs, this.shared, options.opens ?? new References(), options.directIo);
+    this.image = options.image ?? null;
     this.wantsAcls = options.acls;
     this.log = options.log;
     this.control = options.control ?? null;
@@ -121,16 +130,23 @@ export class Session {
     return this.shared.protocol;
   }
 
-  /**
-   * Answers with an entry for the inode and counts a lookup. `openFlags` ≥ 0: CREATE's answer, with the file opened.
-   */
-  giveEntry(ino: Ino, openFlags = -1): void {
+  /** Answers with an entry for the inode and counts a lookup. */
+  giveEntry(ino: Ino): void {
     const { fs, replies, attributes } = this;
     fs.getAttributes(ino, attributes);
     fs.hold(ino);
-    const result =
-      openFlags < 0 ? replies.entry(ino, attributes) : replies.created(ino, attributes, openFlags);
     // The kernel never saw the answer, so it will never forget the inode.
+    if (replies.entry(ino, attributes) < 0) fs.release(ino, 1);
+  }
+
+  /** The same for CREATE and TMPFILE: with the file opened. */
+  giveOpenEntry(ino: Ino): void {
+    const { fs, replies, attributes, handles } = this;
+    fs.getAttributes(ino, attributes);
+    fs.hold(ino);
+    handles.open(ino);
+    const result = replies.created(ino, attributes, handles.handle, handles.flags);
+    handles.opened(ino, result);
     if (result < 0) fs.release(ino, 1);
   }
 

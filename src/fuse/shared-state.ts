@@ -1,8 +1,11 @@
 import { assert } from '../base/assert.js';
 import { FsError } from '../base/errno.js';
 import { KeptTimes } from '../fs/kept-times.js';
+import { LeaseTable } from '../fs/lease-table.js';
 import { ReferenceLog } from '../fs/reference-log.js';
 import {
+  KEEPER_ENTRIES,
+  LEASE_ENTRIES,
   REFERENCE_LOG_ENTRIES,
   Segment,
   SEGMENT_CONTROL_BYTES,
@@ -31,6 +34,9 @@ export class SharedState {
   /** Requests are received into this. Its header's length is 0 while no request is being served. */
   readonly buffer: Buffer;
   readonly referenceLog: ReferenceLog;
+  /** The same of files opened through the page cache. */
+  readonly openLog: ReferenceLog;
+  readonly leases: LeaseTable;
   readonly times: KeptTimes;
   readonly suspect: SuspectRequest;
   private readonly view: DataView;
@@ -56,6 +62,11 @@ export class SharedState {
       new Float64Array(memory, Segment.referenceLog, 2 * REFERENCE_LOG_ENTRIES),
       new Uint32Array(memory, Segment.referenceCount, 1),
     );
+    this.openLog = new ReferenceLog(
+      new Float64Array(memory, Segment.openLog, 2 * REFERENCE_LOG_ENTRIES),
+      new Uint32Array(memory, Segment.openCount, 1),
+    );
+    this.leases = new LeaseTable(new Float64Array(memory, Segment.leases, 2 * (LEASE_ENTRIES + KEEPER_ENTRIES)));
     this.times = new KeptTimes(new DataView(memory, Segment.times, TIMES_ENTRIES * TIMES_ENTRY_BYTES));
     this.suspect = new SuspectRequest(new DataView(memory, Segment.suspect, 64));
   }
@@ -72,6 +83,15 @@ export class SharedState {
     // First, what says whose changes the log has.
     this.receiveView.setUint32(InHeader.length, 0, true);
     this.referenceLog.clear();
+    this.openLog.clear();
+  }
+
+  /** A number that no open file of the mount has had. */
+  nextHandle(): number {
+    const { numbers } = this;
+    const handle = (numbers[Segment.handles / 8] as number) + 1;
+    numbers[Segment.handles / 8] = handle;
+    return handle;
   }
 
   /** Length of the request that a former server had received and not finished, 0 if there is none. */

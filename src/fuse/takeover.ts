@@ -30,7 +30,7 @@ const INTERRUPT_ID = 1;
  * How a server takes over from one that died. A server serves one request at a time, to its end, so there is at most one that was
  * received and not finished; it is still in the receive buffer. In this order:
  *
- *  1. settleInFlight: what that request had changed about holds is taken back, if the kernel has no answer, or finished.
+ *  1. settleInFlight: what that request had changed about holds and open files is taken back, if the kernel has no answer, or finished.
  *  2. noteCommitted, when the journal is recovered and before anything is written: was the request committed?
  *  3. resend: the kernel puts it in front of all others, its id marked.
  *  4. answerResent: it comes again, and is answered as done, refused, or served.
@@ -39,10 +39,11 @@ const INTERRUPT_ID = 1;
  */
 
 /** Step 1. `probe` asks the kernel: see isUnanswered. */
-export function settleInFlight(shared: SharedState, references: References, probe: (idLow: number, idHigh: number) => boolean): void {
-  const { buffer, referenceLog: log, suspect } = shared;
+export function settleInFlight(shared: SharedState, references: References, opens: References, probe: (idLow: number, idHigh: number) => boolean): void {
+  const { buffer, suspect } = shared;
   if (shared.inFlight === 0) {
-    log.clear();
+    references.log.clear();
+    opens.log.clear();
     return;
   }
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
@@ -52,13 +53,20 @@ export function settleInFlight(shared: SharedState, references: References, prob
   if (opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET) {
     finishForget(view, opcode, references);
   } else if (opcode !== Opcode.INTERRUPT && opcode !== Opcode.NOTIFY_REPLY && probe(idLow, idHigh)) {
-    for (let index = log.count - 1; index >= 0; index -= 1) references.restore(log.ino(index), log.before(index));
-    log.clear();
+    takeBack(references);
+    takeBack(opens);
     suspect.note(idLow, (idHigh & ~RESENT) >>> 0, opcode, getU64(view, InHeader.nodeid));
     // It stays in the buffer until step 2 is done.
     return;
   }
   shared.clearInFlight();
+}
+
+/** Undoes the changes that the log has. */
+function takeBack(counts: References): void {
+  const { log } = counts;
+  for (let index = log.count - 1; index >= 0; index -= 1) counts.restore(log.ino(index), log.before(index));
+  log.clear();
 }
 
 /** Step 2. `find` looks for a request in the journal of this mount. */
@@ -121,7 +129,7 @@ function answerAsDone(session: Session, result: number): boolean {
     case Opcode.CREATE:
       // No result: it found the file there and cut it.
       if (result === 0) return false;
-      session.giveEntry(result as Ino, session.openFlags);
+      session.giveOpenEntry(result as Ino);
       return true;
     case Opcode.MKNOD:
     case Opcode.MKDIR:

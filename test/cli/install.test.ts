@@ -26,6 +26,10 @@ t.test('an installed tree works by itself', (t) => {
   const image = join(directory, 'image');
   t.equal(run(join(directory, 'usr/sbin/mkfs.nvmfs'), ['-q', '-s', '8m', image], { cwd: '/' }).exitCode, 0, 'mkfs finds the addon');
   t.equal(run(join(directory, 'usr/sbin/fsck.nvmfs'), ['-n', image], { cwd: '/' }).exitCode, 0, 'fsck finds it, too');
+  for (const part of ['include/nvm.h', 'lib/libnvm.so', 'lib/libnvm.a', 'lib/libnvm-preload.so', 'share/man/man3/nvm.3']) {
+    t.ok(existsSync(join(directory, 'usr', part)), part);
+  }
+  t.match(readFileSync(join(directory, 'usr/lib/pkgconfig/nvm.pc'), 'utf8'), /^prefix=\/usr$/m, 'pkg-config finds the library');
   for (const page of ['nvmfs.8', 'mkfs.nvmfs.8', 'fsck.nvmfs.8', 'mount.nvmfs.8']) {
     t.ok(existsSync(join(directory, 'usr/share/man/man8', page)), `manual page ${page}`);
   }

@@ -30,17 +30,32 @@ export interface Estate {
   readonly medium: SimulatedPmem;
   readonly control: ArrayBuffer;
   readonly pages: Map<number, Uint32Array>;
+  /** Of files open through the page cache. */
+  readonly openPages: Map<number, Uint32Array>;
+}
+
+function counterPages(pages: Map<number, Uint32Array>): CounterPages {
+  return {
+    existing: () => [...pages.keys()],
+    page: (number) => {
+      const page = pages.get(number) ?? new Uint32Array(COUNTERS_PER_PAGE);
+      pages.set(number, page);
+      return page;
+    },
+    release: (number) => pages.delete(number),
+  };
 }
 
 export function newEstate(sizeBytes: number): Estate {
   const medium = new SimulatedPmem(sizeBytes);
   makeVolume(medium, { label: '', uuid: Buffer.from('0123456789abcdef'), journalId: 99, hashSeed: 1, madeSeconds: 1, madeNanoseconds: 0 });
-  return { medium, control: new ArrayBuffer(SEGMENT_CONTROL_BYTES), pages: new Map() };
+  return { medium, control: new ArrayBuffer(SEGMENT_CONTROL_BYTES), pages: new Map(), openPages: new Map() };
 }
 
 /** The same, to be used independently; the first may not change any more. */
-export function copyEstate({ medium, control, pages }: Estate): Estate {
-  return { medium: medium.fork(), control: control.slice(0), pages: new Map([...pages].map(([number, page]) => [number, page.slice()])) };
+export function copyEstate({ medium, control, pages, openPages }: Estate): Estate {
+  const copy = (from: Map<number, Uint32Array>): Map<number, Uint32Array> => new Map([...from].map(([number, page]) => [number, page.slice()]));
+  return { medium: medium.fork(), control: control.slice(0), pages: copy(pages), openPages: copy(openPages) };
 }
 
 /** A request that the kernel has sent and not got the answer to. */
@@ -141,6 +156,7 @@ export class MortalServer implements Channel {
   readonly fs: FileSystemOperations;
   readonly session: Session;
   readonly references: References;
+  readonly opens: References;
   readonly log: string[] = [];
   events = 0;
   /** What it left. The medium takes nothing more from it. */
@@ -154,27 +170,21 @@ export class MortalServer implements Channel {
     private readonly dieAt = Infinity,
     private readonly onDeath: (left: Estate) => void = () => undefined,
   ) {
-    const { control, pages } = estate;
+    const { control, pages, openPages } = estate;
     const shared = new SharedState(control);
-    const store: CounterPages = {
-      existing: () => [...pages.keys()],
-      page: (number) => {
-        const page = pages.get(number) ?? new Uint32Array(COUNTERS_PER_PAGE);
-        pages.set(number, page);
-        return page;
-      },
-      release: (number) => pages.delete(number),
-    };
+    const store = counterPages(pages);
     const entries = new Float64Array(control, Segment.referenceLog, 2 * REFERENCE_LOG_ENTRIES);
     this.references = new References(store, new MortalLog(entries, new Uint32Array(control, Segment.referenceCount, 1), this.event));
-    const { referenceLog } = shared;
-    const clear = referenceLog.clear.bind(referenceLog);
-    referenceLog.clear = () => {
-      this.event();
-      clear();
-      this.event();
-    };
-    settleInFlight(shared, this.references, (low, high) => isUnanswered(this, low, high));
+    this.opens = new References(counterPages(openPages), new MortalLog(new Float64Array(control, Segment.openLog, 2 * REFERENCE_LOG_ENTRIES), new Uint32Array(control, Segment.openCount, 1), this.event));
+    for (const log of [shared.referenceLog, shared.openLog]) {
+      const clear = log.clear.bind(log);
+      log.clear = () => {
+        this.event();
+        clear();
+        this.event();
+      };
+    }
+    settleInFlight(shared, this.references, this.opens, (low, high) => isUnanswered(this, low, high));
     this.fs = openVolume(this.mortal(estate.medium), {
       cacheBytes: CACHE_BYTES,
       clock: this.clock,
@@ -182,6 +192,7 @@ export class MortalServer implements Channel {
       kept: {
         references: this.references,
         times: shared.times,
+        leases: shared.leases,
         recovered: (nextSequence, find) => {
           if (shared.firstSequence === 0) shared.firstSequence = nextSequence;
           noteCommitted(shared, (low, high) => find(low, high, shared.firstSequence));
@@ -189,7 +200,7 @@ export class MortalServer implements Channel {
       },
     });
     resend(this);
-    this.session = new Session(this.fs, this, { directIo: false, acls: true, debug: false, log: (_level, message) => this.log.push(message), shared });
+    this.session = new Session(this.fs, this, { directIo: false, acls: true, debug: false, log: (_level, message) => this.log.push(message), shared, opens: this.opens });
     this.started = true;
   }
 

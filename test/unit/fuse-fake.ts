@@ -8,6 +8,7 @@ import {
   type Caller,
   Change,
   type EntrySink,
+  type MappedExtents,
   type Name,
   type Ranges,
   type Statistics,
@@ -238,6 +239,41 @@ export class FakeFileSystem implements FileSystemOperations {
   statistics(statistics: Statistics): void {
     const blocks = this.pmem.size / 4096;
     Object.assign(statistics, { blockSize: 4096, blocks, freeBlocks: 1000, availableBlocks: 900, files: 50, freeFiles: 40, nameMax: 255 });
+  }
+
+  readonly leasedBy = new Map<number, Ino>();
+
+  lease(ino: Ino, holder: number): void {
+    this.leasedBy.set(holder, ino);
+  }
+
+  unlease(holder: number): boolean {
+    return this.leasedBy.delete(holder);
+  }
+
+  hasLease(holder: number): boolean {
+    return this.leasedBy.has(holder);
+  }
+
+  isLeased(ino: Ino): boolean {
+    return [...this.leasedBy.values()].includes(ino);
+  }
+
+  wasLeased(): boolean {
+    return false;
+  }
+
+  forgetLeased(): void {
+    // It remembers nothing.
+  }
+
+  leases(): Iterable<readonly [number, Ino]> {
+    return this.leasedBy;
+  }
+
+  mapRange(_ino: Ino, offset: number, _length: number, _fill: boolean, extents: MappedExtents): number {
+    extents.count = 0;
+    return offset;
   }
 
   hold(ino: Ino): void {

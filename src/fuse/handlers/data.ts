@@ -13,6 +13,8 @@ import {
   OpenIn,
   READ_IN_SIZE,
   ReadIn,
+  RELEASE_IN_SIZE,
+  ReleaseIn,
   WRITE_IN_SIZE,
   WriteIn,
 } from '../protocol.js';
@@ -22,13 +24,14 @@ import type { Session } from '../session.js';
 const COPY_BYTES_MAX = 4 * MIB;
 
 export function open(session: Session): void {
-  const { request, fs } = session;
+  const { request, fs, handles } = session;
   request.need(OPEN_IN_SIZE);
   const flags = request.u32(OpenIn.flags);
   if ((flags & (OpenFlag.ACCMODE | OpenFlag.TRUNC)) !== 0) fs.checkOpen(request.nodeid, (flags & (OpenFlag.APPEND | OpenFlag.TRUNC)) === OpenFlag.APPEND);
   // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this.
   if ((flags & OpenFlag.TRUNC) !== 0) session.truncate(request.nodeid, request.u32(OpenIn.openFlags));
-  session.replies.opened(session.openFlags);
+  handles.open(request.nodeid);
+  handles.opened(request.nodeid, session.replies.opened(handles.handle, handles.flags));
 }
 
 /** The reply goes out from the mapping of the medium; no byte of it comes through here. */
@@ -59,7 +62,10 @@ export function write(session: Session): void {
 
 /** close(2) doesn't wait for this; the inode is held by its lookup count. */
 export function release(session: Session): void {
+  const { request } = session;
+  request.need(RELEASE_IN_SIZE);
   session.timesDue = true;
+  if (session.handles.release(request.u64(ReleaseIn.fh), request.nodeid)) session.workDue = true;
   session.replies.done();
 }
 

@@ -14,7 +14,7 @@ const DOT = 0x2e;
  * when it does.
  */
 export function opendir(session: Session): void {
-  session.replies.opened(OpenReply.KEEP_CACHE | OpenReply.CACHE_DIR);
+  session.replies.opened(0, OpenReply.KEEP_CACHE | OpenReply.CACHE_DIR);
 }
 
 export function releasedir(session: Session): void {

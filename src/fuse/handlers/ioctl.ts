@@ -1,9 +1,10 @@
 import { Errno, FsError } from '../../base/errno.js';
 import { InodeFlag } from '../../format/layout.js';
 import { mayAdminister } from '../caller.js';
-import { FileFlag, FileXflag, Fsxattr, FSXATTR_SIZE, Ioctl } from '../ioctls.js';
+import { FileFlag, FileXflag, Fsxattr, FSXATTR_SIZE, Ioctl, MAP_RANGE_NUMBER } from '../ioctls.js';
 import { IOCTL_IN_SIZE, IoctlIn } from '../protocol.js';
 import type { Session } from '../session.js';
+import { imageIdentity, mapRange } from './mapping.js';
 
 const FLAG_BYTES = 4;
 
@@ -68,8 +69,12 @@ export function ioctl(session: Session): void {
     case Ioctl.REMOUNTED:
       remounted(session);
       break;
+    case Ioctl.IMAGE_IDENTITY:
+      imageIdentity(session);
+      break;
     default:
-      session.replies.error(Errno.ENOTTY);
+      if ((request.u32(IoctlIn.command) & 0xffff) === MAP_RANGE_NUMBER) mapRange(session);
+      else session.replies.error(Errno.ENOTTY);
   }
 }
 

@@ -1,0 +1,100 @@
+#include "file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "raw.h"
+
+namespace nvm {
+
+namespace {
+
+// Opens the image, if the caller may and it is the one that the server has.
+int open_image(const Identity& identity, bool writable) {
+  const int fd = open(identity.path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+  struct stat status;
+  if (fd < 0) return -1;
+  if (fstat(fd, &status) == 0 && status.st_dev == identity.device && status.st_ino == identity.inode) return fd;
+  close(fd);
+  return -1;
+}
+
+// From now on this open file reads and writes past the page cache, and has the lease. False: others have the file cached.
+bool take_lease(const File& file, uint64_t start) {
+  const int flags = fcntl(file.fd, F_GETFL);
+  if (flags < 0 || fcntl(file.fd, F_SETFL, flags | O_DIRECT) != 0) return false;
+  SmallRange range;
+  const uint32_t wanted = kRangeLease | (file.writable ? kRangeWrite : 0);
+  if (fsync(file.fd) == 0 && ask_range(file, start, kPage, wanted, range) == 0) {
+    posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
+    return true;
+  }
+  fcntl(file.fd, F_SETFL, flags);
+  return false;
+}
+
+}  // namespace
+
+Opened open_file(int fd, int access_mode, uint64_t start, File*& file, bool& region_is_sync) {
+  file = nullptr;
+  Identity identity;
+  memset(&identity, 0, sizeof identity);
+  struct stat status;
+  if (ioctl(fd, kIoctlIdentity, &identity) != 0 || identity.version != kIdentityVersion) return Opened::kOrdinary;
+  const bool declared = (identity.flags & kIdentityDeclared) != 0;
+  region_is_sync = declared || identity.domain == kDomainSyncDax;
+  if (identity.placement == kPlacementRegion) return Opened::kRegion;
+  if (fstat(fd, &status) != 0) return Opened::kOrdinary;
+  bool writable = access_mode == O_RDWR;
+  int image = open_image(identity, writable);
+  if (image < 0 && writable) image = open_image(identity, writable = false);
+  if (image < 0) return Opened::kOrdinary;
+  File* made = static_cast<File*>(malloc(sizeof(File)));
+  const int copy = made == nullptr ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (copy >= 0) {
+    *made = {copy, image, 1, identity.domain, declared, writable, status.st_dev, status.st_ino, nullptr};
+    if (take_lease(*made, start)) {
+      void* pin = raw_mmap(nullptr, kPage, PROT_NONE, MAP_PRIVATE, copy, 0);
+      made->pin = pin == MAP_FAILED ? nullptr : pin;
+      file = made;
+      return Opened::kDirect;
+    }
+    close(copy);
+  }
+  free(made);
+  close(image);
+  return Opened::kOrdinary;
+}
+
+void reference(File* file) { file->references++; }
+
+void release(File* file) {
+  if (--file->references > 0) return;
+  if (file->pin != nullptr) raw_munmap(file->pin, kPage);
+  close(file->fd);
+  close(file->image);
+  free(file);
+}
+
+template <unsigned N>
+int ask_range(const File& file, uint64_t offset, uint64_t length, uint32_t flags, Range<N>& range) {
+  memset(range.header, 0, sizeof range.header);
+  range.request = {offset, length, flags};
+  int result;
+  do result = ioctl(file.fd, ioctl_range<N>(), &range);
+  while (result != 0 && errno == EINTR);
+  if (result != 0) return -1;
+  if (range.answer.file_ino == file.ino && range.answer.count <= N) return 0;
+  errno = ESTALE;
+  return -1;
+}
+
+template int ask_range<480>(const File&, uint64_t, uint64_t, uint32_t, LargeRange&);
+template int ask_range<16>(const File&, uint64_t, uint64_t, uint32_t, SmallRange&);
+
+}  // namespace nvm
