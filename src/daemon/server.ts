@@ -5,7 +5,9 @@ import { assert } from '../base/assert.js';
 import { FsError, messageOf } from '../base/errno.js';
 import type { FileSystemOperations } from '../fs/operations.js';
 import { References } from '../fs/references.js';
+import { SEGMENT_BACKINGS, SEGMENT_BYTES, SEGMENT_COUNTERS, SEGMENT_OPENS } from '../fs/segment.js';
 import { type KeptState, openVolume } from '../fs/volume.js';
+import { Backings } from '../fuse/backings.js';
 import { DevFuseTransport } from '../fuse/devfuse.js';
 import type { LogFunction } from '../fuse/log.js';
 import { SharedState } from '../fuse/shared-state.js';
@@ -14,6 +16,7 @@ import { MappedPmem } from '../pmem/mapped.js';
 import { Exit } from './exit-codes.js';
 import { MountFollower } from './mount-follower.js';
 import { describeMount, type MountPlan, mountSettings, volumeOptions } from './plan.js';
+import { regionsOf } from './regions.js';
 import { mapControl, SegmentPages } from './segment.js';
 import { Order, ServerFd, type ServerReport } from './server-process.js';
 
@@ -80,18 +83,21 @@ function takeOver(plan: MountPlan, device: number): Server {
 /** The volume with what former servers of the mount left for it. */
 class OpenVolume {
   readonly shared = new SharedState(mapControl(ServerFd.segment));
+  readonly backings = new Backings(new SegmentPages(ServerFd.segment, SEGMENT_BACKINGS, SEGMENT_BYTES));
   readonly pmem: MappedPmem;
   readonly fs: FileSystemOperations;
 
   /** `probe`: whether the kernel waits for the answer to a request; needed if there was a former server. */
   constructor(plan: MountPlan, probe: (idLow: number, idHigh: number) => boolean = () => false) {
     const { shared } = this;
-    const references = new References(new SegmentPages(ServerFd.segment), shared.referenceLog);
-    settleInFlight(shared, references, probe);
+    const references = new References(new SegmentPages(ServerFd.segment, SEGMENT_COUNTERS, SEGMENT_OPENS), shared.referenceLog);
+    const opens = new References(new SegmentPages(ServerFd.segment, SEGMENT_OPENS, SEGMENT_BACKINGS), shared.openLog);
+    settleInFlight(shared, references, opens, probe);
     const { readOnly, domain } = plan.options;
     this.pmem = MappedPmem.open(plan.image, { readOnly, descriptor: ServerFd.image, ...(domain === null ? {} : { domain }) });
     const kept: KeptState = {
       references,
+      opens,
       times: shared.times,
       recovered: (nextSequence, find) => {
         if (shared.firstSequence === 0) shared.firstSequence = nextSequence;
@@ -99,7 +105,7 @@ class OpenVolume {
       },
     };
     try {
-      this.fs = openVolume(this.pmem, { ...volumeOptions(plan, log), kept });
+      this.fs = openVolume(this.pmem, { ...volumeOptions(plan, log), regions: regionsOf(plan, this.pmem), kept });
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       throw new FsError(error.errno, `${plan.image}: ${error.message}`);
@@ -121,7 +127,7 @@ class Server {
     follower.follow(settings.directory, settings.source);
     // What a former server had been told by a remount.
     follower.followMount();
-    this.transport = new DevFuseTransport(device, volume.fs, volume.pmem.handle, settings, log, volume.shared, follower);
+    this.transport = new DevFuseTransport(device, volume.fs, volume.pmem.handle, settings, log, volume.shared, follower, volume.backings);
   }
 
   /** Returns the exit code. */

@@ -8,7 +8,7 @@
  */
 export const SEGMENT_MAGIC = 0x4753564e;
 /** Raised by every change of this file: a server of another version refuses to go on from what it can't read. */
-export const SEGMENT_VERSION = 1;
+export const SEGMENT_VERSION = 2;
 
 /** Byte offsets. */
 export const Segment = {
@@ -28,8 +28,12 @@ export const Segment = {
   referenceLog: 4096,
   /** Timestamps that are not on the medium yet. See KeptTimes. */
   times: 36864,
-  /** Free, for what later versions keep (backing ids of open regions, leases of mapped extents). */
-  reserved: 839680,
+  /** u32: as referenceCount, of `openLog`. */
+  openCount: 28,
+  /** As referenceLog, of open files. */
+  openLog: 839680,
+  /** Free, for what later versions keep (leases of mapped extents). */
+  reserved: 872448,
   /** Requests are received here: what a server had read and not finished is known to the next. */
   receive: 1048576,
 } as const;
@@ -50,5 +54,9 @@ export const SEGMENT_CONTROL_BYTES = Segment.receive + SEGMENT_RECEIVE_BYTES;
 export const SEGMENT_COUNTERS = 4 * 1048576;
 /** Counters that come and go together, as a page of CounterPages. */
 export const COUNTERS_PER_PAGE = 4096;
-/** Of the whole segment; more inodes than any volume can have. */
-export const SEGMENT_BYTES = 2 ** 48;
+/** The same for open files. Each of these has room for more inodes than any volume can have. */
+export const SEGMENT_OPENS = 2 ** 48;
+/** And for the kernel's ids of the host files that open files are served from, 0: none. */
+export const SEGMENT_BACKINGS = 2 ** 49;
+/** Of the whole segment. */
+export const SEGMENT_BYTES = 2 ** 50;

@@ -4,6 +4,7 @@ import { assert } from '../base/assert.js';
 import { Errno, errnoName, FsError } from '../base/errno.js';
 import type { FileSystemOperations } from '../fs/operations.js';
 import type { Ranges } from '../fs/types.js';
+import type { Backings } from './backings.js';
 import type { Channel } from './channel.js';
 import type { LogFunction } from './log.js';
 import { type MountControl, Session } from './session.js';
@@ -50,8 +51,9 @@ export class DevFuseTransport implements Transport, Channel {
     log: LogFunction,
     shared: SharedState,
     private readonly control?: MountControl,
+    backings?: Backings,
   ) {
-    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared, control });
+    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared, control, backings });
     // A former server may have left some.
     this.session.timesDue = true;
   }
@@ -83,6 +85,25 @@ export class DevFuseTransport implements Transport, Channel {
   replyMapped(header: Uint8Array, headerLength: number, ranges: Ranges): number {
     const { addresses, lengths, count } = ranges;
     return addon.replyMapped(this.fd, this.image, header, 0, headerLength, addresses, lengths, count);
+  }
+
+  openBacking(descriptor: number): number {
+    return addon.backingOpen(this.fd, descriptor);
+  }
+
+  tryBacking(): number {
+    const file = addon.createSegment(1);
+    try {
+      const id = this.openBacking(file);
+      if (id > 0) this.closeBacking(id);
+      return Math.min(id, 0);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  closeBacking(id: number): void {
+    addon.backingClose(this.fd, id);
   }
 
   /** One turn of the event loop's: serves until the loop has something to do. */

@@ -2,13 +2,15 @@ import { errnoName, Errno, FsError } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import type { FileSystemOperations } from '../fs/operations.js';
 import { AttributeChange, Attributes, Change, Name, Ranges, Statistics } from '../fs/types.js';
+import { Backings } from './backings.js';
 import { Capability, hasRootsCapability } from './caller.js';
 import type { Channel } from './channel.js';
 import { DirentSink } from './dirent-sink.js';
-import { InitFlag, OpenReply, OpenRequestFlag } from './flags.js';
+import { InitFlag, InitFlag2, OpenRequestFlag } from './flags.js';
 import { handlers } from './handlers/table.js';
 import type { LogFunction } from './log.js';
 import type { NegotiatedProtocol } from './negotiation.js';
+import { OpenFiles } from './open-files.js';
 import { opcodeName } from './opcodes.js';
 import { DataError, Replies } from './replies.js';
 import { Request } from './request.js';
@@ -38,6 +40,8 @@ export interface SessionOptions {
   readonly log: LogFunction;
   /** The owner of the mount, if it can do something for a session. */
   readonly control?: MountControl | undefined;
+  /** Of the mount; default: a table of its own. */
+  readonly backings?: Backings | undefined;
   /** Of the mount, with what former servers left there; default: memory of its own. INIT is expected if that was not served yet. */
   readonly shared?: SharedState;
 }
@@ -70,8 +74,7 @@ export class Session {
   readonly entries: DirentSink;
   readonly ranges = new Ranges(RANGES_PER_READ);
   readonly statistics = new Statistics();
-  /** FOPEN bits for files. */
-  readonly openFlags: number;
+  readonly files: OpenFiles;
   /** Timestamps may be pending: flushTimes is due within a second. */
   timesDue = false;
   /** Something may have been freed: backgroundStep has to be asked. */
@@ -94,11 +97,18 @@ export class Session {
     this.request = new Request(this.buffer);
     this.replies = new Replies(channel);
     this.entries = new DirentSink(this.replies);
-    this.openFlags = options.directIo ? OpenReply.DIRECT_IO | OpenReply.PARALLEL_DIRECT_WRITES : OpenReply.KEEP_CACHE;
     this.wantsAcls = options.acls;
     this.log = options.log;
     this.control = options.control ?? null;
     this.debug = options.debug;
+    this.files = new OpenFiles(fs, channel, options.backings ?? new Backings(), {
+      directIo: options.directIo,
+      negotiated: () => ((this.protocol?.flags2 ?? 0) & InitFlag2.PASSTHROUGH) !== 0,
+      log: (message) => {
+        this.report('passthrough', message);
+      },
+    });
+    this.files.closeUnused((ino) => fs.isOpen(ino));
   }
 
   /** Serves the request of `length` bytes in `buffer`. Never throws: failures are answered, and reported where they are ours. */
@@ -121,17 +131,30 @@ export class Session {
     return this.shared.protocol;
   }
 
-  /**
-   * Answers with an entry for the inode and counts a lookup. `openFlags` ≥ 0: CREATE's answer, with the file opened.
-   */
-  giveEntry(ino: Ino, openFlags = -1): void {
+  /** Answers with an entry for the inode and counts a lookup. */
+  giveEntry(ino: Ino): void {
     const { fs, replies, attributes } = this;
     fs.getAttributes(ino, attributes);
     fs.hold(ino);
-    const result =
-      openFlags < 0 ? replies.entry(ino, attributes) : replies.created(ino, attributes, openFlags);
     // The kernel never saw the answer, so it will never forget the inode.
-    if (result < 0) fs.release(ino, 1);
+    if (replies.entry(ino, attributes) < 0) fs.release(ino, 1);
+  }
+
+  /** The same for CREATE, with the file opened. */
+  giveOpened(ino: Ino): void {
+    const { fs, files, replies, attributes } = this;
+    // Its number would be free when its opening fails.
+    fs.hold(ino);
+    try {
+      files.open(ino);
+      fs.getAttributes(ino, attributes);
+    } catch (error) {
+      fs.release(ino, 1);
+      throw error;
+    }
+    if (replies.created(ino, attributes, files.flags, files.backingId) >= 0) return;
+    files.close(ino);
+    fs.release(ino, 1);
   }
 
   giveAttributes(ino: Ino): void {

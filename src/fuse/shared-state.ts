@@ -31,6 +31,7 @@ export class SharedState {
   /** Requests are received into this. Its header's length is 0 while no request is being served. */
   readonly buffer: Buffer;
   readonly referenceLog: ReferenceLog;
+  readonly openLog: ReferenceLog;
   readonly times: KeptTimes;
   readonly suspect: SuspectRequest;
   private readonly view: DataView;
@@ -56,6 +57,10 @@ export class SharedState {
       new Float64Array(memory, Segment.referenceLog, 2 * REFERENCE_LOG_ENTRIES),
       new Uint32Array(memory, Segment.referenceCount, 1),
     );
+    this.openLog = new ReferenceLog(
+      new Float64Array(memory, Segment.openLog, 2 * REFERENCE_LOG_ENTRIES),
+      new Uint32Array(memory, Segment.openCount, 1),
+    );
     this.times = new KeptTimes(new DataView(memory, Segment.times, TIMES_ENTRIES * TIMES_ENTRY_BYTES));
     this.suspect = new SuspectRequest(new DataView(memory, Segment.suspect, 64));
   }
@@ -72,6 +77,7 @@ export class SharedState {
     // First, what says whose changes the log has.
     this.receiveView.setUint32(InHeader.length, 0, true);
     this.referenceLog.clear();
+    this.openLog.clear();
   }
 
   /** Length of the request that a former server had received and not finished, 0 if there is none. */

@@ -38,11 +38,12 @@ const INTERRUPT_ID = 1;
  * Each of these may be cut off by the next death and is then done again by the next server.
  */
 
-/** Step 1. `probe` asks the kernel: see isUnanswered. */
-export function settleInFlight(shared: SharedState, references: References, probe: (idLow: number, idHigh: number) => boolean): void {
+/** Step 1. `opens`: of files; `probe` asks the kernel: see isUnanswered. */
+export function settleInFlight(shared: SharedState, references: References, opens: References, probe: (idLow: number, idHigh: number) => boolean): void {
   const { buffer, referenceLog: log, suspect } = shared;
   if (shared.inFlight === 0) {
     log.clear();
+    opens.log.clear();
     return;
   }
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
@@ -52,13 +53,19 @@ export function settleInFlight(shared: SharedState, references: References, prob
   if (opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET) {
     finishForget(view, opcode, references);
   } else if (opcode !== Opcode.INTERRUPT && opcode !== Opcode.NOTIFY_REPLY && probe(idLow, idHigh)) {
-    for (let index = log.count - 1; index >= 0; index -= 1) references.restore(log.ino(index), log.before(index));
-    log.clear();
+    takeBack(references);
+    takeBack(opens);
     suspect.note(idLow, (idHigh & ~RESENT) >>> 0, opcode, getU64(view, InHeader.nodeid));
     // It stays in the buffer until step 2 is done.
     return;
   }
   shared.clearInFlight();
+}
+
+function takeBack(counts: References): void {
+  const { log } = counts;
+  for (let index = log.count - 1; index >= 0; index -= 1) counts.restore(log.ino(index), log.before(index));
+  log.clear();
 }
 
 /** Step 2. `find` looks for a request in the journal of this mount. */
@@ -121,7 +128,7 @@ function answerAsDone(session: Session, result: number): boolean {
     case Opcode.CREATE:
       // No result: it found the file there and cut it.
       if (result === 0) return false;
-      session.giveEntry(result as Ino, session.openFlags);
+      session.giveOpened(result as Ino);
       return true;
     case Opcode.MKNOD:
     case Opcode.MKDIR:

@@ -30,17 +30,32 @@ export interface Estate {
   readonly medium: SimulatedPmem;
   readonly control: ArrayBuffer;
   readonly pages: Map<number, Uint32Array>;
+  /** The same for open files. */
+  readonly openPages: Map<number, Uint32Array>;
 }
 
 export function newEstate(sizeBytes: number): Estate {
   const medium = new SimulatedPmem(sizeBytes);
   makeVolume(medium, { label: '', uuid: Buffer.from('0123456789abcdef'), journalId: 99, hashSeed: 1, madeSeconds: 1, madeNanoseconds: 0 });
-  return { medium, control: new ArrayBuffer(SEGMENT_CONTROL_BYTES), pages: new Map() };
+  return { medium, control: new ArrayBuffer(SEGMENT_CONTROL_BYTES), pages: new Map(), openPages: new Map() };
 }
 
 /** The same, to be used independently; the first may not change any more. */
-export function copyEstate({ medium, control, pages }: Estate): Estate {
-  return { medium: medium.fork(), control: control.slice(0), pages: new Map([...pages].map(([number, page]) => [number, page.slice()])) };
+export function copyEstate({ medium, control, pages, openPages }: Estate): Estate {
+  const copy = (of: Map<number, Uint32Array>): Map<number, Uint32Array> => new Map([...of].map(([number, page]) => [number, page.slice()]));
+  return { medium: medium.fork(), control: control.slice(0), pages: copy(pages), openPages: copy(openPages) };
+}
+
+function pagesIn(pages: Map<number, Uint32Array>): CounterPages {
+  return {
+    existing: () => [...pages.keys()],
+    page: (number) => {
+      const page = pages.get(number) ?? new Uint32Array(COUNTERS_PER_PAGE);
+      pages.set(number, page);
+      return page;
+    },
+    release: (number) => pages.delete(number),
+  };
 }
 
 /** A request that the kernel has sent and not got the answer to. */
@@ -59,6 +74,8 @@ export interface Answer {
 /** What the kernel knows of the mount: who waits, and how many lookups it will give back. */
 export class Kernel {
   readonly lookups = new Map<number, number>();
+  /** Files that are open. */
+  readonly opens = new Map<number, number>();
   unanswered: Unanswered | null = null;
   /** It was asked to send the request again, and no server has read it since. */
   private pending = false;
@@ -70,6 +87,7 @@ export class Kernel {
   copy(): Kernel {
     const copy = new Kernel();
     for (const [ino, count] of this.lookups) copy.lookups.set(ino, count);
+    for (const [ino, count] of this.opens) copy.opens.set(ino, count);
     copy.unanswered = this.unanswered;
     copy.pending = this.pending;
     copy.nextId = this.nextId;
@@ -111,6 +129,7 @@ export class Kernel {
     this.unanswered = null;
     this.answer = { error: -message.readInt32LE(4), body: message.subarray(16) };
     if (this.answer.error === 0) this.countEntries(unanswered.opcode, this.answer.body);
+    if (this.answer.error === 0) this.countOpens(unanswered, this.answer.body);
     return 0;
   }
 
@@ -119,6 +138,15 @@ export class Kernel {
     if (withEntry.includes(opcode)) this.count(Number(body.readBigUInt64LE(0)), 1);
     if (opcode !== O.READDIRPLUS) return;
     for (let at = 0; at < body.length; at += 128 + ((24 + body.readUInt32LE(at + 128 + 16) + 7) & ~7)) this.count(Number(body.readBigUInt64LE(at)), 1);
+  }
+
+  private countOpens({ opcode, nodeid }: Unanswered, body: Buffer): void {
+    const made = opcode === O.CREATE || opcode === O.TMPFILE;
+    if (!made && opcode !== O.OPEN && opcode !== O.RELEASE) return;
+    const ino = made ? Number(body.readBigUInt64LE(0)) : nodeid;
+    const count = (this.opens.get(ino) ?? 0) + (opcode === O.RELEASE ? -1 : 1);
+    if (count === 0) this.opens.delete(ino);
+    else this.opens.set(ino, count);
   }
 
   private countForget({ opcode, nodeid, body }: Unanswered): void {
@@ -141,6 +169,7 @@ export class MortalServer implements Channel {
   readonly fs: FileSystemOperations;
   readonly session: Session;
   readonly references: References;
+  readonly opens: References;
   readonly log: string[] = [];
   events = 0;
   /** What it left. The medium takes nothing more from it. */
@@ -154,19 +183,12 @@ export class MortalServer implements Channel {
     private readonly dieAt = Infinity,
     private readonly onDeath: (left: Estate) => void = () => undefined,
   ) {
-    const { control, pages } = estate;
+    const { control, pages, openPages } = estate;
     const shared = new SharedState(control);
-    const store: CounterPages = {
-      existing: () => [...pages.keys()],
-      page: (number) => {
-        const page = pages.get(number) ?? new Uint32Array(COUNTERS_PER_PAGE);
-        pages.set(number, page);
-        return page;
-      },
-      release: (number) => pages.delete(number),
-    };
     const entries = new Float64Array(control, Segment.referenceLog, 2 * REFERENCE_LOG_ENTRIES);
-    this.references = new References(store, new MortalLog(entries, new Uint32Array(control, Segment.referenceCount, 1), this.event));
+    this.references = new References(pagesIn(pages), new MortalLog(entries, new Uint32Array(control, Segment.referenceCount, 1), this.event));
+    const openEntries = new Float64Array(control, Segment.openLog, 2 * REFERENCE_LOG_ENTRIES);
+    this.opens = new References(pagesIn(openPages), new MortalLog(openEntries, new Uint32Array(control, Segment.openCount, 1), this.event));
     const { referenceLog } = shared;
     const clear = referenceLog.clear.bind(referenceLog);
     referenceLog.clear = () => {
@@ -174,13 +196,14 @@ export class MortalServer implements Channel {
       clear();
       this.event();
     };
-    settleInFlight(shared, this.references, (low, high) => isUnanswered(this, low, high));
+    settleInFlight(shared, this.references, this.opens, (low, high) => isUnanswered(this, low, high));
     this.fs = openVolume(this.mortal(estate.medium), {
       cacheBytes: CACHE_BYTES,
       clock: this.clock,
       log: (_level, message) => this.log.push(message),
       kept: {
         references: this.references,
+        opens: this.opens,
         times: shared.times,
         recovered: (nextSequence, find) => {
           if (shared.firstSequence === 0) shared.firstSequence = nextSequence;

@@ -9,6 +9,7 @@ import {
   Change,
   type EntrySink,
   type Name,
+  type OpenedFile,
   type Ranges,
   type Statistics,
 } from '../../src/fs/types.js';
@@ -79,6 +80,24 @@ export class FakeFileSystem implements FileSystemOperations {
       attributes.mtimeSeconds = change.mtimeSeconds;
       attributes.mtimeNanoseconds = change.mtimeNanoseconds;
     }
+  }
+
+  openFile(_ino: Ino, opened: OpenedFile): void {
+    opened.descriptor = -1;
+    opened.direct = false;
+    opened.first = false;
+  }
+
+  closeFile(): boolean {
+    return false;
+  }
+
+  isOpen(): boolean {
+    return false;
+  }
+
+  serveRegions(): void {
+    // There are none.
   }
 
   makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino {

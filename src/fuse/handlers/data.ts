@@ -28,7 +28,10 @@ export function open(session: Session): void {
   if ((flags & (OpenFlag.ACCMODE | OpenFlag.TRUNC)) !== 0) fs.checkOpen(request.nodeid, (flags & (OpenFlag.APPEND | OpenFlag.TRUNC)) === OpenFlag.APPEND);
   // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this.
   if ((flags & OpenFlag.TRUNC) !== 0) session.truncate(request.nodeid, request.u32(OpenIn.openFlags));
-  session.replies.opened(session.openFlags);
+  const { files, replies } = session;
+  files.open(request.nodeid);
+  // Interrupted: the kernel has not opened it, and will not release it.
+  if (replies.opened(files.flags, files.backingId) < 0) files.close(request.nodeid);
 }
 
 /** The reply goes out from the mapping of the medium; no byte of it comes through here. */
@@ -60,6 +63,7 @@ export function write(session: Session): void {
 /** close(2) doesn't wait for this; the inode is held by its lookup count. */
 export function release(session: Session): void {
   session.timesDue = true;
+  session.files.close(session.request.nodeid);
   session.replies.done();
 }
 
