@@ -17,7 +17,7 @@ export interface HostRegionsOptions {
   /** Absolute path of the region directory. */
   readonly directory: string;
   readonly uuid: Uint8Array;
-  /** The directory may be made where it is missing. */
+  /** The directory may be made where it is missing; an empty one may be taken in any case. */
   readonly mayMake: boolean;
   readonly readOnly: boolean;
 }
@@ -99,15 +99,15 @@ export class HostRegions implements Regions {
   private enter(make: boolean): void {
     if (this.directory !== -1) return;
     const { directory, mayMake, readOnly } = this.options;
-    const makes = make && mayMake && !readOnly;
-    if (makes) makeDirectory(directory);
+    const marks = make && !readOnly;
+    if (marks && mayMake) makeDirectory(directory);
     const fd = attempt(`open the region directory ${directory}`, () => openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     try {
       const { uid, mode } = fstatSync(fd);
       if (uid !== process.geteuid?.() || (mode & GROUP_OR_OTHER_WRITE) !== 0) {
         fail('EACCES', `the region directory ${directory} must belong to the user who mounts, and nobody else may write to it`);
       }
-      this.checkMarker(fd, makes);
+      this.checkMarker(fd, marks);
     } catch (error) {
       closeSync(fd);
       throw error;
