@@ -12,6 +12,7 @@ import {
   FreeInodes,
   GROUP_BLOCKS,
   GroupHeader,
+  IncompatFeature,
   Inode,
   INODE_SIZE,
   INODES_PER_BLOCK,
@@ -56,6 +57,8 @@ export interface MakeOptions {
   gid?: number;
   /** Bits of `readOnlyCompat`. Default: all features of this version. Others are for tests. */
   readOnlyFeatures?: number;
+  /** Bits of `incompat`. Default: all features of this version. Others are for tests. */
+  incompatFeatures?: number;
 }
 
 function withDefaults(options: MakeOptions): Required<MakeOptions> {
@@ -68,6 +71,7 @@ function withDefaults(options: MakeOptions): Required<MakeOptions> {
     uid: 0,
     gid: 0,
     readOnlyFeatures: ReadOnlyFeature.xattrs,
+    incompatFeatures: IncompatFeature.regions,
     ...options,
   };
 }
@@ -120,7 +124,7 @@ export function makeVolume(pmem: Pmem, given: MakeOptions): Geometry {
     label: options.label,
     compat: 0,
     readOnlyCompat: options.readOnlyFeatures,
-    incompat: 0,
+    incompat: options.incompatFeatures,
     totalBlocks: plan.totalBlocks,
     journalStart: plan.journalStart,
     journalSegments: plan.journalSegments,

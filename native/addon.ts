@@ -140,6 +140,17 @@ export interface Addon {
   /** Gives memory back: the range reads as zeros afterwards. */
   punchSegment(fd: number, offset: number, length: number): void;
 
+  /** fstat(2) of a host file: size, blocks of 512 bytes, seconds and nanoseconds of atime, mtime and ctime go to numbers[0 … 7]. 0 or a negative errno. */
+  hostAttributes(fd: number, numbers: Float64Array): number;
+  /** fallocate(2): 0 or a negative errno. */
+  hostAllocate(fd: number, mode: number, offset: number, length: number): number;
+  /** lseek(2), `whence` 3 (SEEK_DATA) or 4 (SEEK_HOLE): an offset or a negative errno. */
+  hostSeek(fd: number, offset: number, whence: number): number;
+  /** futimens(3): seconds and nanoseconds of atime and mtime in numbers[0 … 3]. 0 or a negative errno. */
+  hostTimes(fd: number, numbers: Float64Array): number;
+  /** Whether mappings of the file reach its medium without a page cache. */
+  hostIsDax(fd: number): boolean;
+
   /** Two connected sockets for sendOrder and receiveOrder, close-on-exec. */
   orderSockets(): [number, number];
   /** Sends one byte with a copy of a descriptor, or without one (-1). */

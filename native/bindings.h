@@ -11,6 +11,7 @@ void define_device(Napi::Env env, Napi::Object exports);
 void define_mount(Napi::Env env, Napi::Object exports);
 void define_segment(Napi::Env env, Napi::Object exports);
 void define_orders(Napi::Env env, Napi::Object exports);
+void define_region(Napi::Env env, Napi::Object exports);
 void define_interrupt(Napi::Env env, Napi::Object exports);
 
 }  // namespace nvmfs

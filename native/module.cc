@@ -11,6 +11,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   nvmfs::define_mount(env, exports);
   nvmfs::define_segment(env, exports);
   nvmfs::define_orders(env, exports);
+  nvmfs::define_region(env, exports);
   nvmfs::define_interrupt(env, exports);
   return exports;
 }

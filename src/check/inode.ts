@@ -30,6 +30,8 @@ const KNOWN_FLAGS =
   InodeFlag.noAtime |
   InodeFlag.sync |
   InodeFlag.projectInherit |
+  InodeFlag.regionDraft |
+  InodeFlag.region |
   InodeFlag.treeBody |
   InodeFlag.orphan;
 

@@ -4,6 +4,7 @@ import {
   CHUNK_BLOCKS,
   FORMAT_VERSION,
   GROUP_BLOCKS,
+  IncompatFeature,
   JOURNAL_SEGMENT_BLOCKS,
   LABEL_SIZE,
   Magic,
@@ -136,7 +137,7 @@ function checkFields(medium: MediumReader, findings: FindingList, buffer: BlockB
   const u32 = (offset: number): number => view.getUint32(offset, true);
   const mediumBlocks = Math.floor(medium.pmem.size / BLOCK_SIZE);
   require(u32(Superblock.version) === FORMAT_VERSION, 'version', FORMAT_VERSION, u32(Superblock.version));
-  require(u32(Superblock.incompat) === 0, 'incompat features', 'none', hex(u32(Superblock.incompat)));
+  require((u32(Superblock.incompat) & ~IncompatFeature.regions) === 0, 'incompat features', 'known ones only', hex(u32(Superblock.incompat)));
   const unknown = (u32(Superblock.readOnlyCompat) & ~ReadOnlyFeature.xattrs) >>> 0;
   require(unknown === 0, 'readOnlyCompat features', 'known ones only', hex(u32(Superblock.readOnlyCompat)));
   require(u32(Superblock.blockSize) === BLOCK_SIZE, 'blockSize', BLOCK_SIZE, u32(Superblock.blockSize));

@@ -65,7 +65,11 @@ function makePlan(given: MountOptions, options: ParsedOptions): MountPlan {
   const directory = resolved(given.directory, 'mount point');
   if (!statSync(directory).isDirectory()) throw new FsError('ENOTDIR', `mount point ${directory} is not a directory`);
   const pidfile = options.pidfile === null ? null : resolve(options.pidfile);
-  return { image, directory, options: { ...options, pidfile } };
+  const regions = options.regions === null ? null : resolved(options.regions, 'region directory');
+  if (regions !== null && `${regions}/`.startsWith(`${directory}/`)) {
+    throw new FsError('EINVAL', `the region directory ${regions} would be hidden by the mount on ${directory}`);
+  }
+  return { image, directory, options: { ...options, pidfile, regions } };
 }
 
 function resolved(path: string, what: string): string {

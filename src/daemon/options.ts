@@ -1,6 +1,7 @@
 import { FsError } from '../base/errno.js';
 import { parseSize } from '../base/sizes.js';
 import { KIB, MIB, TIB } from '../base/units.js';
+import type { DaxPolicy } from '../fs/region-files.js';
 import type { DurabilityDomain } from '../pmem/pmem.js';
 
 /** What the words after `-o` say. */
@@ -30,6 +31,10 @@ export interface ParsedOptions {
   remount: boolean;
   /** Read-only, without replaying the journal. */
   noRecovery: boolean;
+  /** Which files are DAX files. */
+  dax: DaxPolicy;
+  /** The region directory; null: beside the image. */
+  regions: string | null;
   /** What damage that an operation meets leads to. */
   errors: 'continue' | 'remount-ro';
   /** For tests: programs are told that the medium is persistent memory, whatever it is. */
@@ -65,6 +70,7 @@ const flags: Readonly<Record<string, Flag>> = {
   remount: (options) => { options.remount = true; },
   norecovery: (options) => { options.noRecovery = true; },
   recovery: (options) => { options.noRecovery = false; },
+  dax: (options) => { options.dax = 'always'; },
 };
 
 const settings: Readonly<Record<string, Setting>> = {
@@ -77,6 +83,8 @@ const settings: Readonly<Record<string, Setting>> = {
   },
   domain: (options, value) => { options.domain = oneOf<DurabilityDomain>('domain', value, ['sync-dax', 'memory', 'file']); },
   transport: (options, value) => { options.transport = oneOf('transport', value, ['devfuse', 'fuse-native']); },
+  dax: (options, value) => { options.dax = oneOf<DaxPolicy>('dax', value, ['inode', 'always', 'never']); },
+  regions: (options, value) => { options.regions = value; },
   errors: (options, value) => { options.errors = oneOf('errors', value, ['continue', 'remount-ro']); },
   pmem: (options, value) => { options.declaredPmem = oneOf('pmem', value, ['detect', 'declared']) === 'declared'; },
   pidfile: (options, value) => { options.pidfile = value; },
@@ -109,6 +117,8 @@ export function parseOptions(words: readonly string[], sloppy: boolean): ParsedO
     debug: false,
     remount: false,
     noRecovery: false,
+    dax: 'inode',
+    regions: null,
     errors: 'continue',
     declaredPmem: false,
   };

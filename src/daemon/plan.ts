@@ -37,6 +37,7 @@ export function volumeOptions({ options }: MountPlan, log: LogFunction): VolumeO
     recover: !options.noRecovery,
     readOnlyOnDamage: options.errors === 'remount-ro',
     cacheBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
+    dax: options.dax,
     accessTimes: accessTimesOf(options.flags, 'relative'),
     log,
   };

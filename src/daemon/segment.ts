@@ -17,21 +17,21 @@ export function mapControl(fd: number): ArrayBuffer {
   return addon.mapSegment(fd, 0, SEGMENT_CONTROL_BYTES);
 }
 
-/** Counters in the segment: those from byte `first` up to `end`. */
+/** A table of counters in the segment, from `start` to `end` (bytes). */
 export class SegmentPages implements CounterPages {
   private readonly windows = new Map<number, ArrayBuffer>();
 
   constructor(
     private readonly fd: number,
-    private readonly first: number,
+    private readonly start: number,
     private readonly end: number,
   ) {}
 
   *existing(): Generator<number> {
-    for (let at = this.nextData(this.first); at >= 0 && at < this.end; ) {
-      const number = Math.floor((at - this.first) / PAGE_BYTES);
+    for (let at = this.nextData(this.start); at >= 0 && at < this.end; ) {
+      const number = Math.floor((at - this.start) / PAGE_BYTES);
       yield number;
-      at = this.nextData(this.first + (number + 1) * PAGE_BYTES);
+      at = this.nextData(this.start + (number + 1) * PAGE_BYTES);
     }
   }
 
@@ -39,14 +39,14 @@ export class SegmentPages implements CounterPages {
     const index = Math.floor(number / PAGES_PER_WINDOW);
     let window = this.windows.get(index);
     if (window === undefined) {
-      window = addon.mapSegment(this.fd, this.first + index * WINDOW_BYTES, WINDOW_BYTES);
+      window = addon.mapSegment(this.fd, this.start + index * WINDOW_BYTES, WINDOW_BYTES);
       this.windows.set(index, window);
     }
     return new Uint32Array(window, (number % PAGES_PER_WINDOW) * PAGE_BYTES, COUNTERS_PER_PAGE);
   }
 
   release(number: number): void {
-    addon.punchSegment(this.fd, this.first + number * PAGE_BYTES, PAGE_BYTES);
+    addon.punchSegment(this.fd, this.start + number * PAGE_BYTES, PAGE_BYTES);
   }
 
   private nextData(from: number): number {

@@ -5,8 +5,9 @@ import { assert } from '../base/assert.js';
 import { FsError, messageOf } from '../base/errno.js';
 import type { FileSystemOperations } from '../fs/operations.js';
 import { References } from '../fs/references.js';
-import { SEGMENT_BYTES, SEGMENT_COUNTERS, SEGMENT_OPENS } from '../fs/segment.js';
+import { SEGMENT_BACKINGS, SEGMENT_BYTES, SEGMENT_CACHED, SEGMENT_COUNTERS, SEGMENT_OPENS } from '../fs/segment.js';
 import { type KeptState, openVolume } from '../fs/volume.js';
+import { Backings } from '../fuse/backings.js';
 import { DevFuseTransport } from '../fuse/devfuse.js';
 import type { ImageIdentity } from '../fuse/ioctls.js';
 import type { LogFunction } from '../fuse/log.js';
@@ -17,6 +18,7 @@ import type { DurabilityDomain } from '../pmem/pmem.js';
 import { Exit } from './exit-codes.js';
 import { MountFollower } from './mount-follower.js';
 import { describeMount, type MountPlan, mountSettings, volumeOptions } from './plan.js';
+import { regionsOf } from './regions.js';
 import { mapControl, SegmentPages } from './segment.js';
 import { Order, ServerFd, type ServerReport } from './server-process.js';
 
@@ -83,21 +85,24 @@ function takeOver(plan: MountPlan, device: number): Server {
 /** The volume with what former servers of the mount left for it. */
 class OpenVolume {
   readonly shared = new SharedState(mapControl(ServerFd.segment));
+  readonly backings = new Backings(new SegmentPages(ServerFd.segment, SEGMENT_BACKINGS, SEGMENT_BYTES));
   readonly pmem: MappedPmem;
   readonly fs: FileSystemOperations;
   /** How often each file is open through the page cache. */
-  readonly opens: References;
+  readonly cached: References;
 
   /** `probe`: whether the kernel waits for the answer to a request; needed if there was a former server. */
   constructor(plan: MountPlan, probe: (idLow: number, idHigh: number) => boolean = () => false) {
     const { shared } = this;
-    const references = new References(new SegmentPages(ServerFd.segment, SEGMENT_COUNTERS, SEGMENT_OPENS), shared.referenceLog);
-    this.opens = new References(new SegmentPages(ServerFd.segment, SEGMENT_OPENS, SEGMENT_BYTES), shared.openLog);
-    settleInFlight(shared, references, this.opens, probe);
+    const references = new References(new SegmentPages(ServerFd.segment, SEGMENT_COUNTERS, SEGMENT_CACHED), shared.referenceLog);
+    this.cached = new References(new SegmentPages(ServerFd.segment, SEGMENT_CACHED, SEGMENT_OPENS), shared.cachedLog);
+    const opens = new References(new SegmentPages(ServerFd.segment, SEGMENT_OPENS, SEGMENT_BACKINGS), shared.openLog);
+    settleInFlight(shared, { references, opens, cached: this.cached }, probe);
     const { readOnly, domain } = plan.options;
     this.pmem = MappedPmem.open(plan.image, { readOnly, descriptor: ServerFd.image, ...(domain === null ? {} : { domain }) });
     const kept: KeptState = {
       references,
+      opens,
       times: shared.times,
       leases: shared.leases,
       recovered: (nextSequence, find) => {
@@ -106,7 +111,7 @@ class OpenVolume {
       },
     };
     try {
-      this.fs = openVolume(this.pmem, { ...volumeOptions(plan, log), kept });
+      this.fs = openVolume(this.pmem, { ...volumeOptions(plan, log), regions: regionsOf(plan, this.pmem), kept });
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       throw new FsError(error.errno, `${plan.image}: ${error.message}`);
@@ -134,8 +139,8 @@ class Server {
     follower.follow(settings.directory, settings.source);
     // What a former server had been told by a remount.
     follower.followMount();
-    const mapping = { opens: volume.opens, image: imageIdentity(plan, volume.pmem.domain) };
-    this.transport = new DevFuseTransport(device, volume.fs, volume.pmem.handle, settings, log, volume.shared, follower, mapping);
+    const kept = { backings: volume.backings, cached: volume.cached, image: imageIdentity(plan, volume.pmem.domain) };
+    this.transport = new DevFuseTransport(device, volume.fs, volume.pmem.handle, settings, log, volume.shared, follower, kept);
   }
 
   /** Returns the exit code. */

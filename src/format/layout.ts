@@ -46,6 +46,8 @@ export const Superblock = {
 } as const;
 /** Bits of `readOnlyCompat`. */
 export const ReadOnlyFeature = { xattrs: 0x1 } as const;
+/** Bits of `incompat`. */
+export const IncompatFeature = { regions: 0x1 } as const;
 export const SUPERBLOCK_SIGNATURE = 'NVMFS\r\n\x1a';
 export const LABEL_SIZE = 64;
 export const UUID_SIZE = 16;
@@ -126,6 +128,8 @@ export const InodeFlag = {
   noAtime: 0x10,
   sync: 0x20,
   projectInherit: 0x40,
+  regionDraft: 0x10000000,
+  region: 0x20000000,
   treeBody: 0x40000000,
   orphan: 0x80000000,
 } as const;

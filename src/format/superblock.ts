@@ -7,6 +7,7 @@ import {
   CHUNK_BLOCKS,
   FORMAT_VERSION,
   GROUP_BLOCKS,
+  IncompatFeature,
   JOURNAL_SEGMENT_BLOCKS,
   LABEL_SIZE,
   Magic,
@@ -45,7 +46,7 @@ export interface Geometry {
 }
 
 /** Feature bits this program knows. Others of these classes are refused (incompat) or allow only reading (readOnlyCompat). */
-export const KNOWN_INCOMPAT = 0;
+export const KNOWN_INCOMPAT = IncompatFeature.regions;
 export const KNOWN_READ_ONLY_COMPAT = ReadOnlyFeature.xattrs;
 
 /** Result of reading the superblocks of a medium. */

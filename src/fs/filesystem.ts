@@ -7,11 +7,12 @@ import { FileMapping, FILL_BLOCKS_MAX } from '../file/mapping.js';
 import { describeRange, seekContent } from '../file/reading.js';
 import { stampAccess, stampChange } from '../file/times.js';
 import { AllocateMode, BLOCK_SIZE, FILE_SIZE_MAX, FileType, INODES_PER_BLOCK, Inode, InodeFlag, NAME_MAX } from '../format/layout.js';
-import { getU64 } from '../format/numbers.js';
+import { getU64, setU64 } from '../format/numbers.js';
+import type { Regions } from '../region/regions.js';
 import type { Core } from '../space/core.js';
 import { type AccessTimes, isAccessDue } from './access-times.js';
 import { applyChange, checkTimes, needsResize } from './attributes.js';
-import { changeFlags, flagsOf, requireAppending, requireChangeable, requireMutable, requireUnprotected } from './inode-flags.js';
+import { changeFlags, flagsOf, isAppendOnly, requireChangeable, requireMutable, requireUnprotected } from './inode-flags.js';
 import type { KeptTimes } from './kept-times.js';
 import { LeaseTable } from './lease-table.js';
 import { Leases } from './leases.js';
@@ -20,6 +21,7 @@ import type { FileSystemOperations } from './operations.js';
 import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
 import { decodeAttributes, isDirectory, linksOf, requireDirectory, requireRegular, sizeOf, typeOf } from './records.js';
 import { References } from './references.js';
+import { type DaxPolicy, RegionFiles } from './region-files.js';
 import { Xattrs } from './xattrs.js';
 import {
   type AttributeChange,
@@ -29,7 +31,9 @@ import {
   type EntrySink,
   type MappedExtents,
   type Name,
+  type OpenedFile,
   Ranges,
+  RANGES_HEADER_ROOM,
   SeekWhence,
   type Statistics,
 } from './types.js';
@@ -57,6 +61,11 @@ export interface FileSystemOptions {
   log: (message: string) => void;
   /** Holds that a former server of this mount left; default: none. */
   references?: References | undefined;
+  /** How often each file is open, as a former server of this mount left it; default: none is. */
+  opens?: References | undefined;
+  /** Host files that may be the data of DAX files; null: there are none. */
+  regions: Regions | null;
+  daxPolicy: DaxPolicy;
   /** Where pending timestamps are kept for a server that takes over; default: nowhere. */
   times?: KeptTimes | undefined;
   /** Leases that former servers of this mount gave; default: none. */
@@ -79,6 +88,9 @@ export class FileSystem implements FileSystemOperations {
   private readonly references: References;
   private readonly leased: Leases;
   private readonly reclaim: Reclaim;
+  private readonly regions: RegionFiles;
+  /** How often each file is open; not counted by those who don't open files. */
+  private readonly opens: References;
   /** Inodes without a name that are held. */
   private readonly unlinked = new Set<Ino>();
   /** For copyRange; made when it is first needed. */
@@ -98,6 +110,7 @@ export class FileSystem implements FileSystemOperations {
     this.readOnly = options.readOnly;
     this.accessTimes = options.accessTimes;
     this.references = options.references ?? new References();
+    this.opens = options.opens ?? new References();
     this.directories = new Directories(core.journal, core.allocator, core.geometry.hashSeed, options.hash);
     this.content = new FileContent(core);
     this.allocation = new FileAllocation(core, this.content);
@@ -106,7 +119,8 @@ export class FileSystem implements FileSystemOperations {
     this.mapping = new FileMapping(core, this.content);
     this.leased = new Leases(core, this.names, options.leases ?? new LeaseTable());
     this.content.pinned = this.leased;
-    this.reclaim = new Reclaim(core, this.content, this.xattrs, this.references, this.leased, (message) => {
+    this.regions = new RegionFiles(core, this.content, { regions: options.regions, policy: options.daxPolicy }, options.log);
+    this.reclaim = new Reclaim(core, this.content, this.xattrs, this.references, this.leased, this.regions, (message) => {
       options.log(message);
       this.noteDamage(message);
     });
@@ -134,6 +148,7 @@ export class FileSystem implements FileSystemOperations {
     // It may still be there for a moment, being freed in steps.
     if (linksOf(this.view, record) === 0 && this.reclaim.isQueued(ino) && this.references.get(ino) === 0) fail('ESTALE', `inode ${String(ino)} was removed`);
     decodeAttributes(this.view, record, attributes);
+    if (this.regions.isRegion(record)) this.regions.overlay(ino, attributes, this.showsHostAccess(record));
   }
 
   readlink(ino: Ino, bytes: Uint8Array, offset: number): number {
@@ -178,6 +193,7 @@ export class FileSystem implements FileSystemOperations {
     statistics.freeFiles = inodes.freeInBlocks + statistics.availableBlocks * INODES_PER_BLOCK;
     statistics.files = state.usedInodes + statistics.freeFiles;
     statistics.nameMax = NAME_MAX;
+    this.regions.addSpace(statistics);
   }
 
   // ---- names -------------------------------------------------------------------------------------
@@ -189,6 +205,7 @@ export class FileSystem implements FileSystemOperations {
     this.core.journal.begin();
     try {
       const ino = this.names.make(parent, name, mode, caller, rdevMajor, rdevMinor);
+      this.regions.begin(this.core.inodes.newRecord);
       this.commit(ino);
       return ino;
     } catch (error) {
@@ -217,6 +234,7 @@ export class FileSystem implements FileSystemOperations {
     this.core.journal.begin();
     try {
       const ino = this.names.makeTemporary(parent, mode, caller);
+      this.regions.begin(this.core.inodes.newRecord);
       this.commit(ino);
       this.unlinked.add(ino);
       return ino;
@@ -280,16 +298,21 @@ export class FileSystem implements FileSystemOperations {
     checkTimes(change);
     requireChangeable(this.view, this.core.inodes.get(ino), change);
     if (needsResize(change)) this.checkResize(ino, change.size);
+    const region = this.regions.isRegion(this.core.inodes.get(ino));
+    if (region && needsResize(change)) this.regions.file(ino).prepare(change.size);
     this.core.journal.begin();
     try {
       const record = this.core.inodes.edit(ino);
-      const rest = needsResize(change) && this.content.resize(record, ino, change.size);
+      const rest = !region && needsResize(change) && this.content.resize(record, ino, change.size);
+      if (region && needsResize(change)) setU64(this.view, record + Inode.size, change.size);
       applyChange(this.view, record, change, this.core.clock);
       if ((change.mask & Change.mode) !== 0) this.xattrs.modeChanged(record);
       if ((change.mask & TAKES_CAPABILITY) !== 0 && !isDirectory(this.view, record)) this.xattrs.removeCapability(record);
       if (rest && !this.core.orphans.has(ino)) this.core.orphans.add(ino);
       this.commit(0);
       if (rest) this.reclaim.add(ino);
+      // What a crash may leave out: the bits that a change of the size takes are gone already.
+      if (region) this.regions.apply(ino, change);
     } catch (error) {
       this.abort(error);
     }
@@ -317,7 +340,10 @@ export class FileSystem implements FileSystemOperations {
 
   read(ino: Ino, offset: number, length: number, ranges: Ranges, silent = false): number {
     this.begin();
-    requireRegular(this.view, this.core.inodes.get(ino));
+    const record = this.core.inodes.get(ino);
+    requireRegular(this.view, record);
+    ranges.inMemory = false;
+    if (this.regions.isRegion(record)) return this.readRegion(ino, offset, length, ranges);
     const bytes = describeRange(this.core, this.content.extents, ino, offset, length, ranges);
     if (!silent) this.noteAccess(ino);
     return bytes;
@@ -328,18 +354,20 @@ export class FileSystem implements FileSystemOperations {
     const record = this.core.inodes.get(ino);
     requireRegular(this.view, record);
     if (!mapped) requireMutable(this.view, record);
-    requireAppending(this.view, record, offset);
+    this.requireAppending(ino, record, offset);
     if (length === 0) return 0;
     const count = Math.min(length, FILE_SIZE_MAX - offset);
     if (!(count > 0)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
     this.reclaim.finish(ino);
     this.dropCapability(ino);
-    if (!this.content.write(ino, offset, source, sourceOffset, count)) this.notePendingChange(ino);
+    this.settleUnopened(ino);
+    if (this.regions.isRegion(this.core.inodes.get(ino))) this.regions.file(ino).write(offset, source, sourceOffset, count);
+    else if (!this.content.write(ino, offset, source, sourceOffset, count)) this.notePendingChange(ino);
     return count;
   }
 
   append(ino: Ino, source: Uint8Array, sourceOffset: number, length: number): number {
-    const offset = sizeOf(this.view, this.core.inodes.get(ino));
+    const offset = this.sizeOf(ino, this.core.inodes.get(ino));
     this.write(ino, offset, source, sourceOffset, length);
     return offset;
   }
@@ -355,13 +383,20 @@ export class FileSystem implements FileSystemOperations {
     this.content.checkEnd(offset + length);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
-    this.allocation.run(ino, mode, offset, length);
+    this.settleUnopened(ino);
+    if (this.regions.isRegion(this.core.inodes.get(ino))) this.regions.file(ino).allocate(mode, offset, length);
+    else this.allocation.run(ino, mode, offset, length);
   }
 
   seek(ino: Ino, offset: number, whence: number): number {
     this.begin();
     requireRegular(this.view, this.core.inodes.get(ino));
+    const region = this.regions.isRegion(this.core.inodes.get(ino));
     if (whence !== SeekWhence.data && whence !== SeekWhence.hole) fail('EINVAL', 'lseek knows SEEK_DATA and SEEK_HOLE here');
+    if (region) {
+      if (offset >= this.sizeOf(ino, this.core.inodes.get(ino))) fail('ENXIO', 'beyond the end');
+      return this.regions.file(ino).seek(offset, whence === SeekWhence.data);
+    }
     return seekContent(this.core, this.content.extents, ino, offset, whence === SeekWhence.data);
   }
 
@@ -372,10 +407,10 @@ export class FileSystem implements FileSystemOperations {
     const targetRecord = this.core.inodes.get(target);
     requireRegular(this.view, targetRecord);
     requireMutable(this.view, targetRecord);
-    requireAppending(this.view, targetRecord, targetOffset);
+    this.requireAppending(target, targetRecord, targetOffset);
     const overlap = source === target && sourceOffset < targetOffset + length && targetOffset < sourceOffset + length;
     if (overlap) fail('EINVAL', 'the ranges overlap');
-    const most = Math.min(length, COPY_BYTES, sizeOf(this.view, record) - sourceOffset);
+    const most = Math.min(length, COPY_BYTES, this.sizeOf(source, record) - sourceOffset);
     if (most <= 0) return 0;
     this.copyBuffer ??= new Uint8Array(COPY_BYTES);
     const copied = this.loadRange(source, sourceOffset, most, this.copyBuffer, 0);
@@ -385,6 +420,8 @@ export class FileSystem implements FileSystemOperations {
   sync(ino: Ino): void {
     this.begin();
     if (this.readOnly) return;
+    const record = this.core.inodes.get(ino);
+    if (this.regions.isRegion(record) && !this.regions.isDraft(record)) this.regions.file(ino).sync();
     if (this.core.inodes.hasPendingTimes(ino)) this.core.journal.flushPending();
     // Every acknowledged change is durable already; this makes the last transaction's blocks so in place.
     this.core.pmem.fence();
@@ -438,7 +475,9 @@ export class FileSystem implements FileSystemOperations {
   mapRange(ino: Ino, offset: number, length: number, fill: boolean, extents: MappedExtents): number {
     if (fill) this.beginChange();
     else this.begin();
-    requireRegular(this.view, this.core.inodes.get(ino));
+    const record = this.core.inodes.get(ino);
+    requireRegular(this.view, record);
+    if (this.regions.isRegion(record)) fail('ENOTTY', 'its data is not in the image but in a file of its own');
     const aligned = offset >= 0 && offset % BLOCK_SIZE === 0 && length > 0 && length % BLOCK_SIZE === 0;
     if (!aligned) fail('EINVAL', 'a mapping has whole pages');
     if (fill) {
@@ -482,6 +521,46 @@ export class FileSystem implements FileSystemOperations {
     } catch (error) {
       this.abort(error);
     }
+  }
+
+  // ---- open files ----------------------------------------------------------------------------------
+
+  openFile(ino: Ino, opened: OpenedFile): void {
+    this.begin();
+    opened.descriptor = -1;
+    opened.direct = false;
+    let record = this.core.inodes.get(ino);
+    requireRegular(this.view, record);
+    if (!this.readOnly) this.settleUnopened(ino);
+    record = this.core.inodes.get(ino);
+    const flags = flagsOf(this.view, record);
+    if (this.regions.isRegion(record) && !this.regions.isDraft(record)) {
+      const { descriptor } = this.regions.file(ino);
+      // What the flags forbid is refused here, which needs the requests.
+      if ((flags & (InodeFlag.appendOnly | InodeFlag.immutable)) === 0) opened.descriptor = descriptor;
+      opened.direct = this.options.daxPolicy !== 'never';
+    } else {
+      opened.direct = this.regions.isWanted(flags);
+    }
+    opened.first = this.opens.get(ino) === 0;
+    this.opens.add(ino);
+  }
+
+  closeFile(ino: Ino): boolean {
+    return this.opens.remove(ino, 1) === 0;
+  }
+
+  isOpen(ino: Ino): boolean {
+    return this.opens.get(ino) > 0;
+  }
+
+  isRegion(ino: Ino): boolean {
+    this.begin();
+    return this.regions.isRegion(this.core.inodes.get(ino));
+  }
+
+  serveRegions(obstacle: () => string | null): void {
+    this.regions.servedBy = obstacle;
   }
 
   // ---- life of inodes ------------------------------------------------------------------------------
@@ -554,6 +633,7 @@ export class FileSystem implements FileSystemOperations {
       this.flushTimes();
       this.core.pmem.fence();
     }
+    this.regions.close();
     this.core.pmem.close();
   }
 
@@ -603,6 +683,34 @@ export class FileSystem implements FileSystemOperations {
     }
   }
 
+  /** Where the data of a file that nobody has open lies may have to be decided before it is filled. */
+  private settleUnopened(ino: Ino): void {
+    const record = this.core.inodes.get(ino);
+    if (this.regions.isDraft(record) || (this.regions.isWanted(flagsOf(this.view, record)) && this.opens.get(ino) === 0)) this.regions.settle(ino);
+  }
+
+  /** Bytes of a file. */
+  private sizeOf(ino: Ino, record: number): number {
+    return this.regions.isRegion(record) ? this.regions.size(ino) : sizeOf(this.view, record);
+  }
+
+  /** EPERM for a write from `offset` on before the end of what is append-only. */
+  private requireAppending(ino: Ino, record: number, offset: number): void {
+    if (isAppendOnly(this.view, record) && offset < this.sizeOf(ino, record)) fail('EPERM', 'it is append-only');
+  }
+
+  /** Whether the host keeps the access time of a region, as it does whatever our mount says. */
+  private showsHostAccess(record: number): boolean {
+    return this.accessTimes.policy !== 'never' && (flagsOf(this.view, record) & InodeFlag.noAtime) === 0;
+  }
+
+  private readRegion(ino: Ino, offset: number, length: number, ranges: Ranges): number {
+    ranges.count = 0;
+    ranges.inMemory = true;
+    if (this.regions.isDraft(this.core.inodes.get(ino)) || offset > FILE_SIZE_MAX) return 0;
+    return this.regions.file(ino).read(offset, ranges.reserve(length), RANGES_HEADER_ROOM, length);
+  }
+
   private checkResize(ino: Ino, size: number): void {
     const record = this.core.inodes.get(ino);
     requireRegular(this.view, record);
@@ -610,6 +718,7 @@ export class FileSystem implements FileSystemOperations {
     const shrinks = size < sizeOf(this.view, record);
     this.reclaim.finish(ino);
     if (shrinks) this.leased.prepare(ino);
+    if (size > 0) this.settleUnopened(ino);
   }
 
   /** An overwrite changed the contents: the times follow lazily. */
@@ -664,6 +773,8 @@ export class FileSystem implements FileSystemOperations {
 
   /** Copies a range of a file into DRAM; returns how many bytes there were. */
   private loadRange(ino: Ino, offset: number, length: number, target: Uint8Array, targetOffset: number): number {
+    const record = this.core.inodes.get(ino);
+    if (this.regions.isRegion(record)) return this.regions.isDraft(record) ? 0 : this.regions.file(ino).read(offset, target, targetOffset, length);
     let done = 0;
     while (done < length) {
       const bytes = describeRange(this.core, this.content.extents, ino, offset + done, length - done, this.copyRanges);

@@ -1,6 +1,6 @@
 import { fail } from '../base/errno.js';
 import { FileType, Inode, InodeFlag } from '../format/layout.js';
-import { sizeOf, typeOf } from './records.js';
+import { typeOf } from './records.js';
 import { type AttributeChange, Change } from './types.js';
 
 /**
@@ -66,9 +66,8 @@ export function requireSameProject(view: DataView, directory: number, record: nu
   if (inherits && projectOf(view, directory) !== projectOf(view, record)) fail('EXDEV', 'the directory belongs to another project');
 }
 
-/** EPERM for a write from `offset` on before the end of what is append-only. */
-export function requireAppending(view: DataView, record: number, offset: number): void {
-  if ((flagsOf(view, record) & InodeFlag.appendOnly) !== 0 && offset < sizeOf(view, record)) fail('EPERM', 'it is append-only');
+export function isAppendOnly(view: DataView, record: number): boolean {
+  return (flagsOf(view, record) & InodeFlag.appendOnly) !== 0;
 }
 
 /** EPERM for a change that the flags forbid. To set both times to the present is allowed on what is append-only, as writing is. */

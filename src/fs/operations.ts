@@ -7,6 +7,7 @@ import type {
   EntrySink,
   MappedExtents,
   Name,
+  OpenedFile,
   Ranges,
   Statistics,
 } from './types.js';
@@ -31,6 +32,18 @@ export interface FileSystemOperations {
   setAttributes(ino: Ino, change: AttributeChange): void;
   /** chattr: the settable InodeFlag bits (all of them at once) and the project id. EOPNOTSUPP for other bits, EPERM. */
   setFlags(ino: Ino, flags: number, project: number): void;
+  /**
+   * A regular file is opened: where its data lies stays as it is until all are closed that were. `opened` says how to serve it. EISDIR, EINVAL; ENOSPC and others of the
+   * host, where a host file has to be made; EIO if its host file is missing.
+   */
+  openFile(ino: Ino, opened: OpenedFile): void;
+  /** As often as openFile. True when it was the last one. */
+  closeFile(ino: Ino): boolean;
+  isOpen(ino: Ino): boolean;
+  /** Whether the data of a file is a host file. */
+  isRegion(ino: Ino): boolean;
+  /** Who serves the volume says why host files are of no use for him, if so; asked when there would be one. */
+  serveRegions(obstacle: () => string | null): void;
   /** Whether a file may be opened for writing, by one who only appends or not. EPERM when it is immutable or append-only. */
   checkOpen(ino: Ino, appending: boolean): void;
 

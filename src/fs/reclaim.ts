@@ -7,6 +7,7 @@ import type { Core } from '../space/core.js';
 import { linksOf, sizeOf, typeOf } from './records.js';
 import type { Leases } from './leases.js';
 import type { References } from './references.js';
+import type { RegionFiles } from './region-files.js';
 import type { Xattrs } from './xattrs.js';
 
 /** Transactions of freeing that a mount waits for. */
@@ -36,6 +37,7 @@ export class Reclaim {
     private readonly xattrs: Xattrs,
     private readonly references: References,
     private readonly leases: Leases,
+    private readonly regions: RegionFiles,
     /** Told of inodes that can't be freed because they are damaged. */
     private readonly log: (message: string) => void,
   ) {}
@@ -133,7 +135,9 @@ export class Reclaim {
     // Without a name but in use: it stays on the list, only what lies past its end goes.
     const named = linksOf(view, record) > 0;
     const held = this.references.get(ino) > 0 || this.leases.isPinned(ino);
-    const from = named || held ? Math.ceil(sizeOf(view, record) / BLOCK_SIZE) : 0;
+    // Extents of a region are what a move left.
+    const from = (named || held) && !this.regions.isRegion(record) ? Math.ceil(sizeOf(view, record) / BLOCK_SIZE) : 0;
+    if (!named && !held) this.regions.remove(ino, record);
     const type = typeOf(view, record);
     const hasExtents = type === FileType.regular || (type === FileType.symlink && sizeOf(view, record) > INLINE_SYMLINK_MAX);
     if (hasExtents && !this.content.cut(record, ino, from)) return false;

@@ -13,7 +13,7 @@ export interface CounterPages {
 }
 
 /** Counters that end with the process. */
-class PrivatePages implements CounterPages {
+export class PrivatePages implements CounterPages {
   existing(): Iterable<number> {
     return [];
   }

@@ -20,10 +20,12 @@ export const Segment = {
   served: 16,
   /** u32: holds changed in the request being served: entries of `referenceLog`, of which the last REFERENCE_LOG_ENTRIES count. */
   referenceCount: 24,
-  /** u32: numbers of open files changed in the request being served: entries of `openLog`, as `referenceCount`. */
-  openCount: 28,
+  /** u32: numbers of files opened through the page cache changed in the request being served: entries of `cachedLog`, as `referenceCount`. */
+  cachedCount: 28,
   /** f64: file handles given out by all servers of the mount. See Handles. */
   handles: 32,
+  /** u32: as `cachedCount`, of all open files: entries of `openLog`. */
+  openCount: 40,
   /** 10 × u32: what was agreed upon at INIT; the first is 1 when the rest is valid. See SharedState. */
   protocol: 64,
   /** The request that a server died over. See SharedState. */
@@ -35,9 +37,11 @@ export const Segment = {
   /** Who has which files mapped, and the keepers of their blocks: entries of two f64. See LeaseTable. */
   leases: 839680,
   /** As `referenceLog`, of files opened through the page cache. */
-  openLog: 921600,
-  /** Free, for what later versions keep (backing ids of open regions). */
-  reserved: 954368,
+  cachedLog: 921600,
+  /** As `referenceLog`, of all open files. */
+  openLog: 954368,
+  /** Free, for what later versions keep. */
+  reserved: 987136,
   /** Requests are received here: what a server had read and not finished is known to the next. */
   receive: 1048576,
 } as const;
@@ -62,8 +66,12 @@ export const SEGMENT_CONTROL_BYTES = Segment.receive + SEGMENT_RECEIVE_BYTES;
 /** From here on: a u32 per inode, its holds; memory only where there are any. */
 export const SEGMENT_COUNTERS = 4 * 1048576;
 /** From here on the same: how often it is open through the page cache. More inodes lie between than any volume can have. */
-export const SEGMENT_OPENS = 2 ** 47;
+export const SEGMENT_CACHED = 2 ** 47;
 /** Counters that come and go together, as a page of CounterPages. */
 export const COUNTERS_PER_PAGE = 4096;
-/** Of the whole segment; more inodes than any volume can have. */
-export const SEGMENT_BYTES = 2 ** 48;
+/** The same for all open files. */
+export const SEGMENT_OPENS = 2 ** 48;
+/** And for the kernel's ids of the host files that open files are served from, 0: none. */
+export const SEGMENT_BACKINGS = 2 ** 49;
+/** Of the whole segment. */
+export const SEGMENT_BYTES = 2 ** 50;

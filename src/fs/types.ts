@@ -96,12 +96,34 @@ export class Ranges {
   readonly addresses: Float64Array;
   readonly lengths: Float64Array;
   count = 0;
+  /** The bytes are not on the medium (a region's): they were copied to `bytes`, from `RANGES_HEADER_ROOM` on. */
+  inMemory = false;
+  bytes = new Uint8Array(0);
 
   /** `capacity`: most ranges one read may return; a read is cut short where there would be more. */
   constructor(readonly capacity: number) {
     this.addresses = new Float64Array(capacity);
     this.lengths = new Float64Array(capacity);
   }
+
+  /** Makes room for `length` bytes behind that for a header. */
+  reserve(length: number): Uint8Array {
+    if (this.bytes.length < RANGES_HEADER_ROOM + length) this.bytes = new Uint8Array(RANGES_HEADER_ROOM + length);
+    return this.bytes;
+  }
+}
+
+/** Bytes before those of `Ranges.bytes`, for whoever sends them. */
+export const RANGES_HEADER_ROOM = 64;
+
+/** How an open file is to be served; filled in by openFile, reused by its owner. */
+export class OpenedFile {
+  /** Descriptor of the host file that is its data, for the kernel to use directly; −1: it comes to us. */
+  descriptor = -1;
+  /** Without the kernel's page cache. */
+  direct = false;
+  /** Nobody else has it open. */
+  first = false;
 }
 
 /** Written extents of a file, in the order of the file: where programs may map it. All in bytes, multiples of 4096. */

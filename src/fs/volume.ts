@@ -9,6 +9,7 @@ import { recoverJournal } from '../journal/recovery.js';
 import { type CommittedRequest, findRequest } from '../journal/requests.js';
 import { OverlayPmem } from '../pmem/overlay.js';
 import type { Pmem } from '../pmem/pmem.js';
+import type { Regions } from '../region/regions.js';
 import { Core } from '../space/core.js';
 import { asByteAddr, type Ino } from '../base/units.js';
 import type { AccessTimes } from './access-times.js';
@@ -17,6 +18,7 @@ import type { KeptTimes } from './kept-times.js';
 import type { LeaseTable } from './lease-table.js';
 import type { FileSystemOperations } from './operations.js';
 import type { References } from './references.js';
+import type { DaxPolicy } from './region-files.js';
 
 /** Where messages about the volume go. */
 export type VolumeLog = (level: 'error' | 'warning' | 'info' | 'debug', message: string) => void;
@@ -37,6 +39,10 @@ export interface VolumeOptions {
   readOnlyOnDamage?: boolean;
   /** What former servers of the same mount left for this one; default: there was none. */
   kept?: KeptState;
+  /** The region directory. Default: there is none, and DAX files are in the image. */
+  regions?: Regions | null;
+  /** Which files are DAX files. Default: those with the flag. */
+  dax?: DaxPolicy;
   /** Hash of names; only for tests that make names collide. */
   hash?: HashFunction;
 }
@@ -44,6 +50,8 @@ export interface VolumeOptions {
 /** What outlives a server of a mount (see Segment). */
 export interface KeptState {
   readonly references: References;
+  /** How often each file is open. */
+  readonly opens?: References;
   readonly times: KeptTimes;
   readonly leases: LeaseTable;
   /**
@@ -91,6 +99,9 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
     readOnlyOnDamage: options.readOnlyOnDamage === true,
     hash: options.hash,
     references: kept?.references,
+    opens: kept?.opens,
+    regions: options.regions ?? null,
+    daxPolicy: options.dax ?? 'inode',
     times: kept?.times,
     leases: kept?.leases,
     log: (message) => {

@@ -9,4 +9,10 @@ export interface Channel {
    * the medium can't deliver them (nothing was sent then).
    */
   replyMapped(header: Uint8Array, headerLength: number, ranges: Ranges): number;
+  /** Tells the kernel of a host file that open files may be served from; returns its id, > 0, or −errno: −EPERM without CAP_SYS_ADMIN, −ELOOP where it lies on a stacked filesystem. */
+  openBacking?(descriptor: number): number;
+  /** Whether openBacking would work with an ordinary file: 0 or −errno. */
+  tryBacking?(): number;
+  /** The kernel keeps the file for those who have it open. */
+  closeBacking?(id: number): void;
 }

@@ -40,10 +40,10 @@ export class DevFuseTransport implements Transport, Channel {
     log: LogFunction,
     shared: SharedState,
     private readonly control?: MountControl,
-    /** What programs that map the medium themselves need. */
-    mapping: Pick<SessionOptions, 'opens' | 'image'> = {},
+    /** What former servers left of open files, and what programs that map the medium themselves need. */
+    files: Pick<SessionOptions, 'backings' | 'cached' | 'image'> = {},
   ) {
-    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared, control, ...mapping });
+    this.session = new Session(fs, this, { directIo: settings.directIo, acls: settings.acls, debug: settings.debug, log, shared, control, ...files });
     // A former server may have left some.
     this.session.timesDue = true;
   }
@@ -76,6 +76,25 @@ export class DevFuseTransport implements Transport, Channel {
   replyMapped(header: Uint8Array, headerLength: number, ranges: Ranges): number {
     const { addresses, lengths, count } = ranges;
     return addon.replyMapped(this.fd, this.image, header, 0, headerLength, addresses, lengths, count);
+  }
+
+  openBacking(descriptor: number): number {
+    return addon.backingOpen(this.fd, descriptor);
+  }
+
+  tryBacking(): number {
+    const file = addon.createSegment(1);
+    try {
+      const id = this.openBacking(file);
+      if (id > 0) this.closeBacking(id);
+      return Math.min(id, 0);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  closeBacking(id: number): void {
+    addon.backingClose(this.fd, id);
   }
 
   /** One turn of the event loop's: serves until the loop has something to do. */

@@ -1,3 +1,4 @@
+import { InodeFlag } from '../format/layout.js';
 import { setI64, setU64 } from '../format/numbers.js';
 import type { Attributes, Statistics } from '../fs/types.js';
 import { StatxMask } from './flags.js';
@@ -8,6 +9,11 @@ import { AttributesOut, PAGE_BYTES, StatfsOut, StatxOut } from './protocol.js';
  * without asking.
  */
 export const CACHE_SECONDS = 86400;
+
+/** The kernel may not keep the attributes of a region: stores through its mappings change them behind our back, and its own. */
+export function cacheSeconds(attributes: Attributes): number {
+  return (attributes.flags & InodeFlag.region) !== 0 ? 0 : CACHE_SECONDS;
+}
 
 /** A device number as the kernel's new_encode_dev makes it. */
 export function encodeDevice(major: number, minor: number): number {
@@ -39,7 +45,7 @@ export function encodeAttributes(view: DataView, at: number, from: Attributes): 
 
 /** Writes a struct fuse_statx_out, zeroed before. */
 export function encodeStatx(view: DataView, at: number, from: Attributes): void {
-  setU64(view, at + StatxOut.valid, CACHE_SECONDS);
+  setU64(view, at + StatxOut.valid, cacheSeconds(from));
   view.setUint32(at + StatxOut.mask, StatxMask.BASIC_STATS | StatxMask.BTIME, true);
   view.setUint32(at + StatxOut.blockSize, PAGE_BYTES, true);
   view.setUint32(at + StatxOut.nlink, from.nlink, true);

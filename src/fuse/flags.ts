@@ -23,6 +23,8 @@ export const InitFlag = {
 /** INIT, second word (bits 32 to 63 of the protocol's numbering). */
 export const InitFlag2 = {
   DIRECT_IO_ALLOW_MMAP: 1 << (36 - 32),
+  /** Open files may be served from a host file, without us; from Linux 6.9. */
+  PASSTHROUGH: 1 << (37 - 32),
   /** The kernel sends requests again when it is asked to (Notify.RESEND); from Linux 6.9. */
   HAS_RESEND: 1 << (39 - 32),
   ALLOW_IDMAP: 1 << (40 - 32),
@@ -33,6 +35,8 @@ export const OpenReply = {
   KEEP_CACHE: 1 << 1,
   CACHE_DIR: 1 << 3,
   PARALLEL_DIRECT_WRITES: 1 << 6,
+  /** From the host file of the backing id. */
+  PASSTHROUGH: 1 << 7,
 } as const;
 
 /** fuse_setattr_in.valid */

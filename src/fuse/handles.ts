@@ -25,35 +25,32 @@ export class Handles {
   constructor(
     private readonly fs: FileSystemOperations,
     private readonly shared: SharedState,
-    private readonly opens: References,
-    /** No file is cached. */
-    private readonly directIo: boolean,
+    /** How often each file is open through the page cache. */
+    private readonly cached: References,
   ) {
     for (const [handle, ino] of fs.leases()) this.countLeased(handle, ino, 1);
   }
 
-  /** Before the answer to OPEN or CREATE. */
-  open(ino: Ino): void {
-    const cached = !this.directIo && !this.fs.isLeased(ino);
+  /** Before the answer to OPEN or CREATE. `mayCache`: unless it is leased. */
+  open(ino: Ino, mayCache: boolean): void {
+    const cached = mayCache && !this.fs.isLeased(ino);
     this.handle = 2 * this.shared.nextHandle() + (cached ? 1 : 0);
     if (!cached) {
       this.flags = UNCACHED;
       return;
     }
-    this.opens.add(ino);
+    this.cached.add(ino);
     this.flags = this.fs.wasLeased(ino) ? 0 : OpenReply.KEEP_CACHE;
   }
 
-  /** After it; `result`: what the channel said. Nobody will release what the kernel did not take. */
-  opened(ino: Ino, result: number): void {
-    if (!isCached(this.handle)) return;
-    if (result < 0) this.opens.remove(ino, 1);
-    else if (this.flags === 0) this.fs.forgetLeased(ino);
+  /** The kernel has taken it. */
+  opened(ino: Ino): void {
+    if (isCached(this.handle) && this.flags === 0) this.fs.forgetLeased(ino);
   }
 
   /** The last user has closed it. True if something may be freed now. */
   release(handle: number, ino: Ino): boolean {
-    if (isCached(handle)) this.opens.remove(ino, 1);
+    if (isCached(handle)) this.cached.remove(ino, 1);
     if (!this.fs.unlease(handle)) return false;
     this.countLeased(handle, ino, -1);
     return true;
@@ -64,7 +61,7 @@ export class Handles {
     if (handle === 0) throw new FsError('EINVAL', 'not an open file');
     const held = this.fs.hasLease(handle);
     const own = isCached(handle) && !held ? 1 : 0;
-    if (this.opens.get(ino) - (this.leasedCached.get(ino) ?? 0) - own > 0) throw new FsError('EBUSY', 'the file is open through the page cache');
+    if (this.cached.get(ino) - (this.leasedCached.get(ino) ?? 0) - own > 0) throw new FsError('EBUSY', 'the file is open through the page cache');
     this.fs.lease(ino, handle, writable);
     if (!held) this.countLeased(handle, ino, 1);
   }

@@ -55,7 +55,7 @@ const WANTED =
   InitFlag.HANDLE_KILLPRIV_V2 |
   InitFlag.SETXATTR_EXT |
   InitFlag.INIT_EXT;
-const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP | InitFlag2.HAS_RESEND | InitFlag2.ALLOW_IDMAP;
+const WANTED2 = InitFlag2.DIRECT_IO_ALLOW_MMAP | InitFlag2.PASSTHROUGH | InitFlag2.HAS_RESEND | InitFlag2.ALLOW_IDMAP;
 
 /**
  * Answers the kernel's INIT: everything wanted that it has; ACLs only if `acls`. If its major version is newer, the result has ours and

@@ -78,7 +78,7 @@ export const StatxOut = {
 } as const;
 export const STATX_OUT_SIZE = 288;
 
-export const OpenOut = { fh: 0, flags: 8 } as const;
+export const OpenOut = { fh: 0, flags: 8, backingId: 12 } as const;
 export const OPEN_OUT_SIZE = 16;
 
 export const StatfsOut = {
@@ -118,6 +118,7 @@ export const InitOut = {
   timeGranularity: 24,
   maxPages: 28,
   flags2: 32,
+  maxStackDepth: 36,
 } as const;
 export const INIT_OUT_SIZE = 64;
 

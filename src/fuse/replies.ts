@@ -1,10 +1,10 @@
 import { assert, AssertionFailure } from '../base/assert.js';
 import { Errno, FsError } from '../base/errno.js';
 import { setU64 } from '../format/numbers.js';
-import type { Attributes, Ranges, Statistics } from '../fs/types.js';
+import { type Attributes, type Ranges, RANGES_HEADER_ROOM, type Statistics } from '../fs/types.js';
 import type { Ino } from '../base/units.js';
 import type { Channel } from './channel.js';
-import { CACHE_SECONDS, encodeAttributes, encodeStatistics, encodeStatx } from './encode.js';
+import { CACHE_SECONDS, cacheSeconds, encodeAttributes, encodeStatistics, encodeStatx } from './encode.js';
 import {
   ATTR_OUT_SIZE,
   AttrOut,
@@ -27,11 +27,22 @@ import {
   WriteOut,
 } from './protocol.js';
 import type { NegotiatedProtocol } from './negotiation.js';
+import { InitFlag2 } from './flags.js';
 import { Notify } from './opcodes.js';
 
 /** Most bytes of one reply that isn't file data: a READDIR of 128 KiB. */
 export const REPLY_BODY_MAX = 128 * 1024;
 const BODY = OUT_HEADER_SIZE;
+
+/** Host files lie on a filesystem that is not stacked on another; so others can still be stacked on this one. */
+const STACK_DEPTH = 1;
+
+/** What OPEN is answered with. `backingId`: 0, none. */
+export interface OpenedReply {
+  readonly handle: number;
+  readonly flags: number;
+  readonly backingId: number;
+}
 
 /** Bytes of a file that the medium can't deliver: no structure is damaged. */
 export class DataError extends FsError {}
@@ -81,6 +92,11 @@ export class Replies {
   /** A READ of `length` bytes. Throws FsError EIO if the medium can't deliver them. */
   data(length: number, ranges: Ranges): number {
     this.header(BODY + length, 0);
+    if (ranges.inMemory) {
+      const start = RANGES_HEADER_ROOM - OUT_HEADER_SIZE;
+      for (let index = 0; index < OUT_HEADER_SIZE; index += 1) ranges.reserve(length)[start + index] = this.bytes[index] as number;
+      return this.refused(this.channel.reply(ranges.bytes, start, OUT_HEADER_SIZE + length));
+    }
     const result = this.channel.replyMapped(this.bytes, BODY, ranges);
     if (result === -Errno.EIO) {
       this.answered = false;
@@ -102,19 +118,19 @@ export class Replies {
   }
 
   /** CREATE and TMPFILE: the entry, and the file opened. */
-  created(ino: Ino, attributes: Attributes, handle: number, openFlags: number): number {
+  created(ino: Ino, attributes: Attributes, opened: OpenedReply): number {
     this.encodeEntry(BODY, ino, attributes);
-    this.encodeOpen(BODY + ENTRY_OUT_SIZE, handle, openFlags);
+    this.encodeOpen(BODY + ENTRY_OUT_SIZE, opened);
     return this.send(ENTRY_OUT_SIZE + OPEN_OUT_SIZE);
   }
 
-  opened(handle: number, openFlags: number): number {
-    this.encodeOpen(BODY, handle, openFlags);
+  opened(opened: OpenedReply): number {
+    this.encodeOpen(BODY, opened);
     return this.send(OPEN_OUT_SIZE);
   }
 
   attributes(attributes: Attributes): number {
-    setU64(this.view, BODY + AttrOut.valid, CACHE_SECONDS);
+    setU64(this.view, BODY + AttrOut.valid, cacheSeconds(attributes));
     setU64(this.view, BODY + AttrOut.validNanoseconds, 0);
     encodeAttributes(this.view, BODY + AttrOut.attributes, attributes);
     return this.send(ATTR_OUT_SIZE);
@@ -176,6 +192,7 @@ export class Replies {
     view.setUint32(BODY + InitOut.timeGranularity, 1, true);
     view.setUint16(BODY + InitOut.maxPages, protocol.maxPages, true);
     view.setUint32(BODY + InitOut.flags2, protocol.flags2, true);
+    if ((protocol.flags2 & InitFlag2.PASSTHROUGH) !== 0) view.setUint32(BODY + InitOut.maxStackDepth, STACK_DEPTH, true);
     return this.send(INIT_OUT_SIZE);
   }
 
@@ -185,7 +202,7 @@ export class Replies {
     setU64(view, at + EntryOut.nodeid, ino);
     setU64(view, at + EntryOut.generation, attributes.generation);
     setU64(view, at + EntryOut.entryValid, CACHE_SECONDS);
-    setU64(view, at + EntryOut.attributesValid, CACHE_SECONDS);
+    setU64(view, at + EntryOut.attributesValid, cacheSeconds(attributes));
     setU64(view, at + EntryOut.entryValidNanoseconds, 0);
     encodeAttributes(view, at + EntryOut.attributes, attributes);
   }
@@ -204,9 +221,10 @@ export class Replies {
     return this.channel.reply(this.notificationBytes, 0, length);
   }
 
-  private encodeOpen(at: number, handle: number, openFlags: number): void {
+  private encodeOpen(at: number, { handle, flags, backingId }: OpenedReply): void {
     setU64(this.view, at + OpenOut.fh, handle);
-    setU64(this.view, at + OpenOut.flags, openFlags);
+    this.view.setUint32(at + OpenOut.flags, flags, true);
+    this.view.setUint32(at + OpenOut.backingId, backingId, true);
   }
 
   /**

@@ -3,15 +3,17 @@ import type { Ino } from '../base/units.js';
 import type { FileSystemOperations } from '../fs/operations.js';
 import { References } from '../fs/references.js';
 import { AttributeChange, Attributes, Change, MappedExtents, Name, Ranges, Statistics } from '../fs/types.js';
+import { Backings } from './backings.js';
 import { Capability, hasRootsCapability } from './caller.js';
 import type { Channel } from './channel.js';
 import { DirentSink } from './dirent-sink.js';
-import { InitFlag, OpenRequestFlag } from './flags.js';
+import { InitFlag, InitFlag2, OpenRequestFlag } from './flags.js';
 import { Handles } from './handles.js';
 import { handlers } from './handlers/table.js';
 import { EXTENTS_MAX, type ImageIdentity } from './ioctls.js';
 import type { LogFunction } from './log.js';
 import type { NegotiatedProtocol } from './negotiation.js';
+import { OpenFiles } from './open-files.js';
 import { opcodeName } from './opcodes.js';
 import { DataError, Replies } from './replies.js';
 import { Request } from './request.js';
@@ -41,10 +43,12 @@ export interface SessionOptions {
   readonly log: LogFunction;
   /** The owner of the mount, if it can do something for a session. */
   readonly control?: MountControl | undefined;
+  /** Of the mount; default: a table of its own. */
+  readonly backings?: Backings | undefined;
   /** Of the mount, with what former servers left there; default: memory of its own. INIT is expected if that was not served yet. */
   readonly shared?: SharedState;
   /** How often each file is open through the page cache, as former servers left it; default: no file is. */
-  readonly opens?: References;
+  readonly cached?: References;
   /** Where the medium is, for programs that map it; default: they can't. */
   readonly image?: ImageIdentity | undefined;
 }
@@ -79,6 +83,7 @@ export class Session {
   readonly statistics = new Statistics();
   readonly extents = new MappedExtents(EXTENTS_MAX);
   readonly handles: Handles;
+  readonly files: OpenFiles;
   readonly image: ImageIdentity | null;
   /** Timestamps may be pending: flushTimes is due within a second. */
   timesDue = false;
@@ -102,12 +107,20 @@ export class Session {
     this.request = new Request(this.buffer);
     this.replies = new Replies(channel);
     this.entries = new DirentSink(this.replies);
-    this.handles = new Handles(fs, this.shared, options.opens ?? new References(), options.directIo);
+    this.handles = new Handles(fs, this.shared, options.cached ?? new References());
     this.image = options.image ?? null;
     this.wantsAcls = options.acls;
     this.log = options.log;
     this.control = options.control ?? null;
     this.debug = options.debug;
+    this.files = new OpenFiles(fs, channel, options.backings ?? new Backings(), this.handles, {
+      directIo: options.directIo,
+      negotiated: () => ((this.protocol?.flags2 ?? 0) & InitFlag2.PASSTHROUGH) !== 0,
+      log: (message) => {
+        this.report('passthrough', message);
+      },
+    });
+    this.files.closeUnused((ino) => fs.isOpen(ino));
   }
 
   /** Serves the request of `length` bytes in `buffer`. Never throws: failures are answered, and reported where they are ours. */
@@ -140,13 +153,19 @@ export class Session {
   }
 
   /** The same for CREATE and TMPFILE: with the file opened. */
-  giveOpenEntry(ino: Ino): void {
-    const { fs, replies, attributes, handles } = this;
-    fs.getAttributes(ino, attributes);
+  giveOpened(ino: Ino): void {
+    const { fs, files, replies, attributes } = this;
+    // Its number would be free when its opening fails.
     fs.hold(ino);
-    handles.open(ino);
-    const result = replies.created(ino, attributes, handles.handle, handles.flags);
-    handles.opened(ino, result);
+    try {
+      files.open(ino);
+      fs.getAttributes(ino, attributes);
+    } catch (error) {
+      fs.release(ino, 1);
+      throw error;
+    }
+    const result = replies.created(ino, attributes, files);
+    files.answered(ino, result);
     if (result < 0) fs.release(ino, 1);
   }
 

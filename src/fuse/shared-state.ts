@@ -35,6 +35,8 @@ export class SharedState {
   readonly buffer: Buffer;
   readonly referenceLog: ReferenceLog;
   /** The same of files opened through the page cache. */
+  readonly cachedLog: ReferenceLog;
+  /** The same of all open files. */
   readonly openLog: ReferenceLog;
   readonly leases: LeaseTable;
   readonly times: KeptTimes;
@@ -62,6 +64,10 @@ export class SharedState {
       new Float64Array(memory, Segment.referenceLog, 2 * REFERENCE_LOG_ENTRIES),
       new Uint32Array(memory, Segment.referenceCount, 1),
     );
+    this.cachedLog = new ReferenceLog(
+      new Float64Array(memory, Segment.cachedLog, 2 * REFERENCE_LOG_ENTRIES),
+      new Uint32Array(memory, Segment.cachedCount, 1),
+    );
     this.openLog = new ReferenceLog(
       new Float64Array(memory, Segment.openLog, 2 * REFERENCE_LOG_ENTRIES),
       new Uint32Array(memory, Segment.openCount, 1),
@@ -83,6 +89,7 @@ export class SharedState {
     // First, what says whose changes the log has.
     this.receiveView.setUint32(InHeader.length, 0, true);
     this.referenceLog.clear();
+    this.cachedLog.clear();
     this.openLog.clear();
   }
 

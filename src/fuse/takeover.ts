@@ -38,11 +38,22 @@ const INTERRUPT_ID = 1;
  * Each of these may be cut off by the next death and is then done again by the next server.
  */
 
+/** Counts that outlive a server, each with the log of what the request in flight changed. */
+export interface KeptCounts {
+  readonly references: References;
+  /** Of open files. */
+  readonly opens: References;
+  /** Of files opened through the page cache. */
+  readonly cached: References;
+}
+
 /** Step 1. `probe` asks the kernel: see isUnanswered. */
-export function settleInFlight(shared: SharedState, references: References, opens: References, probe: (idLow: number, idHigh: number) => boolean): void {
+export function settleInFlight(shared: SharedState, counts: KeptCounts, probe: (idLow: number, idHigh: number) => boolean): void {
   const { buffer, suspect } = shared;
+  const { references, opens, cached } = counts;
   if (shared.inFlight === 0) {
     references.log.clear();
+    cached.log.clear();
     opens.log.clear();
     return;
   }
@@ -55,6 +66,7 @@ export function settleInFlight(shared: SharedState, references: References, open
   } else if (opcode !== Opcode.INTERRUPT && opcode !== Opcode.NOTIFY_REPLY && probe(idLow, idHigh)) {
     takeBack(references);
     takeBack(opens);
+    takeBack(cached);
     suspect.note(idLow, (idHigh & ~RESENT) >>> 0, opcode, getU64(view, InHeader.nodeid));
     // It stays in the buffer until step 2 is done.
     return;
@@ -129,7 +141,7 @@ function answerAsDone(session: Session, result: number): boolean {
     case Opcode.CREATE:
       // No result: it found the file there and cut it.
       if (result === 0) return false;
-      session.giveOpenEntry(result as Ino);
+      session.giveOpened(result as Ino);
       return true;
     case Opcode.MKNOD:
     case Opcode.MKDIR:

@@ -7,6 +7,7 @@ import type { Random } from '../../src/base/random.js';
 import { asIno, type Ino } from '../../src/base/units.js';
 import { FileType } from '../../src/format/layout.js';
 import { openVolume } from '../../src/fs/volume.js';
+import type { Regions } from '../../src/region/regions.js';
 import type { SurvivorChooser } from '../../src/pmem/recording.js';
 import type { SimulatedPmem } from '../../src/pmem/simulated.js';
 import { MemoryVolume } from './memory-volume.js';
@@ -53,10 +54,10 @@ export interface VolumeView {
 }
 
 /** A volume on a medium that is there already; with a clock that stands still. */
-export function openOn(pmem: SimulatedPmem, clock = new ManualClock(1_800_000_000, 0)): MemoryVolume {
+export function openOn(pmem: SimulatedPmem, clock = new ManualClock(1_800_000_000, 0), regions: Regions | null = null): MemoryVolume {
   const volume: MemoryVolume = Object.create(MemoryVolume.prototype, Object.getOwnPropertyDescriptors(template)) as MemoryVolume;
   volume.pmem = pmem;
-  volume.fs = openVolume(pmem, { clock, cacheBytes: CACHE_BYTES, log: (message) => volume.log.push(message) });
+  volume.fs = openVolume(pmem, { clock, regions, cacheBytes: CACHE_BYTES, log: (message) => volume.log.push(message) });
   return volume;
 }
 /** Small: thousands of volumes are opened. */

@@ -7,8 +7,10 @@ import { FsError } from '../../src/base/errno.js';
 import type { Random } from '../../src/base/random.js';
 import { asByteAddr, asIno, type Ino } from '../../src/base/units.js';
 import type { HashFunction } from '../../src/dir/directory.js';
+import type { DaxPolicy } from '../../src/fs/region-files.js';
+import type { Regions } from '../../src/region/regions.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
-import { Attributes, Caller, Name, Ranges, SeekWhence, Statistics } from '../../src/fs/types.js';
+import { Attributes, Caller, Name, Ranges, RANGES_HEADER_ROOM, SeekWhence, Statistics } from '../../src/fs/types.js';
 import { openVolume } from '../../src/fs/volume.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
 
@@ -44,6 +46,10 @@ export interface MemoryVolumeOptions {
   cacheBytes?: number;
   /** Bits of `readOnlyCompat` that the volume is made with; default: all that there are. */
   readOnlyFeatures?: number;
+  incompatFeatures?: number;
+  /** The region directory, and which files are DAX files. */
+  regions?: Regions;
+  dax?: DaxPolicy;
   /** Hash of names. */
   hash?: HashFunction;
   /** Puts something between the tests and the engine. */
@@ -62,7 +68,7 @@ export class MemoryVolume {
 
   constructor(private readonly options: MemoryVolumeOptions) {
     this.pmem = new SimulatedPmem(options.sizeBytes);
-    makeVolume(this.pmem, { label: 'model', uuid: Buffer.from('0123456789abcdef'), journalId: 12_345, hashSeed: options.hashSeed ?? 1, madeSeconds: this.clock.seconds, madeNanoseconds: 0, ...(options.readOnlyFeatures === undefined ? {} : { readOnlyFeatures: options.readOnlyFeatures }) });
+    makeVolume(this.pmem, { label: 'model', uuid: Buffer.from('0123456789abcdef'), journalId: 12_345, hashSeed: options.hashSeed ?? 1, madeSeconds: this.clock.seconds, madeNanoseconds: 0, ...(options.readOnlyFeatures === undefined ? {} : { readOnlyFeatures: options.readOnlyFeatures }), ...(options.incompatFeatures === undefined ? {} : { incompatFeatures: options.incompatFeatures }) });
     this.pmem.fence();
     if (options.record === true) this.pmem.startRecording();
     this.fs = this.open();
@@ -74,6 +80,8 @@ export class MemoryVolume {
       clock: this.clock,
       log: (message) => this.log.push(message),
       cacheBytes,
+      ...(this.options.regions === undefined ? {} : { regions: this.options.regions }),
+      ...(this.options.dax === undefined ? {} : { dax: this.options.dax }),
       ...(this.options.hash === undefined ? {} : { hash: this.options.hash }),
     });
     return this.options.wrap?.(fs) ?? fs;
@@ -153,6 +161,10 @@ export class MemoryVolume {
       const described = this.fs.read(ino, offset + done, length - done, ranges);
       if (described === 0) break;
       let filled = 0;
+      if (ranges.inMemory) {
+        bytes.set(ranges.bytes.subarray(RANGES_HEADER_ROOM, RANGES_HEADER_ROOM + described), done);
+        filled = described;
+      }
       for (let i = 0; i < ranges.count; i++) {
         const address = ranges.addresses[i] as number;
         const part = ranges.lengths[i] as number;

@@ -30,11 +30,24 @@ export interface Estate {
   readonly medium: SimulatedPmem;
   readonly control: ArrayBuffer;
   readonly pages: Map<number, Uint32Array>;
-  /** Of files open through the page cache. */
+  /** The same for open files, and for those that are open through the page cache. */
   readonly openPages: Map<number, Uint32Array>;
+  readonly cachedPages: Map<number, Uint32Array>;
 }
 
-function counterPages(pages: Map<number, Uint32Array>): CounterPages {
+export function newEstate(sizeBytes: number): Estate {
+  const medium = new SimulatedPmem(sizeBytes);
+  makeVolume(medium, { label: '', uuid: Buffer.from('0123456789abcdef'), journalId: 99, hashSeed: 1, madeSeconds: 1, madeNanoseconds: 0 });
+  return { medium, control: new ArrayBuffer(SEGMENT_CONTROL_BYTES), pages: new Map(), openPages: new Map(), cachedPages: new Map() };
+}
+
+/** The same, to be used independently; the first may not change any more. */
+export function copyEstate({ medium, control, pages, openPages, cachedPages }: Estate): Estate {
+  const copy = (of: Map<number, Uint32Array>): Map<number, Uint32Array> => new Map([...of].map(([number, page]) => [number, page.slice()]));
+  return { medium: medium.fork(), control: control.slice(0), pages: copy(pages), openPages: copy(openPages), cachedPages: copy(cachedPages) };
+}
+
+function pagesIn(pages: Map<number, Uint32Array>): CounterPages {
   return {
     existing: () => [...pages.keys()],
     page: (number) => {
@@ -44,18 +57,6 @@ function counterPages(pages: Map<number, Uint32Array>): CounterPages {
     },
     release: (number) => pages.delete(number),
   };
-}
-
-export function newEstate(sizeBytes: number): Estate {
-  const medium = new SimulatedPmem(sizeBytes);
-  makeVolume(medium, { label: '', uuid: Buffer.from('0123456789abcdef'), journalId: 99, hashSeed: 1, madeSeconds: 1, madeNanoseconds: 0 });
-  return { medium, control: new ArrayBuffer(SEGMENT_CONTROL_BYTES), pages: new Map(), openPages: new Map() };
-}
-
-/** The same, to be used independently; the first may not change any more. */
-export function copyEstate({ medium, control, pages, openPages }: Estate): Estate {
-  const copy = (from: Map<number, Uint32Array>): Map<number, Uint32Array> => new Map([...from].map(([number, page]) => [number, page.slice()]));
-  return { medium: medium.fork(), control: control.slice(0), pages: copy(pages), openPages: copy(openPages) };
 }
 
 /** A request that the kernel has sent and not got the answer to. */
@@ -74,6 +75,8 @@ export interface Answer {
 /** What the kernel knows of the mount: who waits, and how many lookups it will give back. */
 export class Kernel {
   readonly lookups = new Map<number, number>();
+  /** Files that are open. */
+  readonly opens = new Map<number, number>();
   unanswered: Unanswered | null = null;
   /** It was asked to send the request again, and no server has read it since. */
   private pending = false;
@@ -85,6 +88,7 @@ export class Kernel {
   copy(): Kernel {
     const copy = new Kernel();
     for (const [ino, count] of this.lookups) copy.lookups.set(ino, count);
+    for (const [ino, count] of this.opens) copy.opens.set(ino, count);
     copy.unanswered = this.unanswered;
     copy.pending = this.pending;
     copy.nextId = this.nextId;
@@ -126,6 +130,7 @@ export class Kernel {
     this.unanswered = null;
     this.answer = { error: -message.readInt32LE(4), body: message.subarray(16) };
     if (this.answer.error === 0) this.countEntries(unanswered.opcode, this.answer.body);
+    if (this.answer.error === 0) this.countOpens(unanswered, this.answer.body);
     return 0;
   }
 
@@ -134,6 +139,15 @@ export class Kernel {
     if (withEntry.includes(opcode)) this.count(Number(body.readBigUInt64LE(0)), 1);
     if (opcode !== O.READDIRPLUS) return;
     for (let at = 0; at < body.length; at += 128 + ((24 + body.readUInt32LE(at + 128 + 16) + 7) & ~7)) this.count(Number(body.readBigUInt64LE(at)), 1);
+  }
+
+  private countOpens({ opcode, nodeid }: Unanswered, body: Buffer): void {
+    const made = opcode === O.CREATE || opcode === O.TMPFILE;
+    if (!made && opcode !== O.OPEN && opcode !== O.RELEASE) return;
+    const ino = made ? Number(body.readBigUInt64LE(0)) : nodeid;
+    const count = (this.opens.get(ino) ?? 0) + (opcode === O.RELEASE ? -1 : 1);
+    if (count === 0) this.opens.delete(ino);
+    else this.opens.set(ino, count);
   }
 
   private countForget({ opcode, nodeid, body }: Unanswered): void {
@@ -157,6 +171,7 @@ export class MortalServer implements Channel {
   readonly session: Session;
   readonly references: References;
   readonly opens: References;
+  readonly cached: References;
   readonly log: string[] = [];
   events = 0;
   /** What it left. The medium takes nothing more from it. */
@@ -170,13 +185,14 @@ export class MortalServer implements Channel {
     private readonly dieAt = Infinity,
     private readonly onDeath: (left: Estate) => void = () => undefined,
   ) {
-    const { control, pages, openPages } = estate;
+    const { control, pages, openPages, cachedPages } = estate;
     const shared = new SharedState(control);
-    const store = counterPages(pages);
-    const entries = new Float64Array(control, Segment.referenceLog, 2 * REFERENCE_LOG_ENTRIES);
-    this.references = new References(store, new MortalLog(entries, new Uint32Array(control, Segment.referenceCount, 1), this.event));
-    this.opens = new References(counterPages(openPages), new MortalLog(new Float64Array(control, Segment.openLog, 2 * REFERENCE_LOG_ENTRIES), new Uint32Array(control, Segment.openCount, 1), this.event));
-    for (const log of [shared.referenceLog, shared.openLog]) {
+    const counts = (of: Map<number, Uint32Array>, entries: number, count: number): References =>
+      new References(pagesIn(of), new MortalLog(new Float64Array(control, entries, 2 * REFERENCE_LOG_ENTRIES), new Uint32Array(control, count, 1), this.event));
+    this.references = counts(pages, Segment.referenceLog, Segment.referenceCount);
+    this.opens = counts(openPages, Segment.openLog, Segment.openCount);
+    this.cached = counts(cachedPages, Segment.cachedLog, Segment.cachedCount);
+    for (const log of [shared.referenceLog, shared.cachedLog, shared.openLog]) {
       const clear = log.clear.bind(log);
       log.clear = () => {
         this.event();
@@ -184,13 +200,14 @@ export class MortalServer implements Channel {
         this.event();
       };
     }
-    settleInFlight(shared, this.references, this.opens, (low, high) => isUnanswered(this, low, high));
+    settleInFlight(shared, this, (low, high) => isUnanswered(this, low, high));
     this.fs = openVolume(this.mortal(estate.medium), {
       cacheBytes: CACHE_BYTES,
       clock: this.clock,
       log: (_level, message) => this.log.push(message),
       kept: {
         references: this.references,
+        opens: this.opens,
         times: shared.times,
         leases: shared.leases,
         recovered: (nextSequence, find) => {
@@ -200,7 +217,7 @@ export class MortalServer implements Channel {
       },
     });
     resend(this);
-    this.session = new Session(this.fs, this, { directIo: false, acls: true, debug: false, log: (_level, message) => this.log.push(message), shared, opens: this.opens });
+    this.session = new Session(this.fs, this, { directIo: false, acls: true, debug: false, log: (_level, message) => this.log.push(message), shared, cached: this.cached });
     this.started = true;
   }
 

@@ -90,8 +90,10 @@ t.test('magic numbers, flags and constants', (t) => {
   }
   const flags = Object.fromEntries((tables('Inode record')[1] ?? []).map(([bit, name]) => [name as string, Number(bit)]));
   t.same(flags, names(layout.InodeFlag), 'inode flags');
-  const features = Object.fromEntries((tables('Superblock')[1] ?? []).map(([, bit, name]) => [name as string, 2 ** Number(bit)]));
-  t.same(features, names(layout.ReadOnlyFeature), 'read-only features');
+  const features = (kind: string): Record<string, number> =>
+    Object.fromEntries((tables('Superblock')[1] ?? []).filter((row) => row[0] === kind).map(([, bit, name]) => [name as string, 2 ** Number(bit)]));
+  t.same(features('readOnlyCompat'), names(layout.ReadOnlyFeature), 'read-only features');
+  t.same(features('incompat'), names(layout.IncompatFeature), 'incompatible features');
   const says = (pattern: RegExp, value: number): void => {
     t.equal(Number(pattern.exec(text)?.[1]?.replaceAll(',', '')), value, String(pattern));
   };
@@ -152,7 +154,7 @@ const MADE = { uuid: Buffer.from('golden volume 01'), journalId: 77, hashSeed: 0
 /** A volume of the first programs, without features, made with nothing left to chance, as the bytes of its blocks that are not zero: number, then contents. */
 function goldenVolume(): Uint8Array {
   const pmem = new SimulatedPmem(SIZE);
-  makeVolume(pmem, { ...MADE, label: 'golden', readOnlyFeatures: 0 });
+  makeVolume(pmem, { ...MADE, label: 'golden', readOnlyFeatures: 0, incompatFeatures: 0 });
   const clock = new ManualClock(1_700_000_001, 6);
   const fs = openVolume(pmem, { clock });
   const caller = Object.assign(new Caller(), { uid: 1000, gid: 100 });

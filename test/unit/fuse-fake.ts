@@ -10,6 +10,7 @@ import {
   type EntrySink,
   type MappedExtents,
   type Name,
+  type OpenedFile,
   type Ranges,
   type Statistics,
 } from '../../src/fs/types.js';
@@ -80,6 +81,28 @@ export class FakeFileSystem implements FileSystemOperations {
       attributes.mtimeSeconds = change.mtimeSeconds;
       attributes.mtimeNanoseconds = change.mtimeNanoseconds;
     }
+  }
+
+  openFile(_ino: Ino, opened: OpenedFile): void {
+    opened.descriptor = -1;
+    opened.direct = false;
+    opened.first = false;
+  }
+
+  closeFile(): boolean {
+    return false;
+  }
+
+  isOpen(): boolean {
+    return false;
+  }
+
+  isRegion(): boolean {
+    return false;
+  }
+
+  serveRegions(): void {
+    // There are none.
   }
 
   makeNode(parent: Ino, name: Name, mode: number, caller: Caller, rdevMajor: number, rdevMinor: number): Ino {

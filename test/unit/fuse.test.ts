@@ -35,7 +35,8 @@ t.test('INIT agrees on what both sides have', (t) => {
   }
   t.same([16, 18].map((at) => body.readUInt16LE(at)), [64, 48], 'background requests');
   t.same([body.readUInt32LE(20), body.readUInt32LE(24), body.readUInt16LE(28)], [1 << 20, 1, 256], 'writes of 1 MiB, times in ns');
-  t.equal(body.readUInt32LE(32), (1 << 4) | (1 << 7) | (1 << 8), 'direct I/O allows mmap, requests are sent again, id-mapped mounts');
+  t.equal(body.readUInt32LE(32), (1 << 4) | (1 << 5) | (1 << 7) | (1 << 8), 'direct I/O allows mmap, passthrough, requests are sent again, id-mapped mounts');
+  t.equal(body.readUInt32LE(36), 1, 'host files are not on stacked filesystems');
   t.equal(wire.session.protocol?.minor, 45);
 
   const older = new Wire().ask(O.INIT, 0, [u32(7, 31, 4096, (1 << 5) | (1 << 22))]).body;

@@ -104,6 +104,8 @@ const cases: readonly Case[] = [
   { what: 'FALLOCATE that zeroes', opcode: O.FALLOCATE, nodeid: ino('other'), parts: [u64(0, 100, 600_001), u32(0x10, 0)] },
   { what: 'FALLOCATE that punches', opcode: O.FALLOCATE, nodeid: ino('other'), parts: [u64(0, 5000, 600_001), u32(3, 0)] },
   { what: 'OPEN with O_TRUNC', opcode: O.OPEN, nodeid: ino('other'), parts: [u32(0o1002, 0)] },
+  { what: 'OPEN', opcode: O.OPEN, nodeid: ino('file'), parts: [u32(2, 0)] },
+  { what: 'RELEASE', opcode: O.RELEASE, nodeid: ino('other'), parts: [u64(0), u32(2, 0), u64(0)] },
   { what: 'COPY_FILE_RANGE', opcode: O.COPY_FILE_RANGE, nodeid: ino('other'), parts: [u64(0, 30_000, ino('file'), 0, 3000, 100_000, 0)] },
   { what: 'READ', opcode: O.READ, nodeid: ino('file'), parts: [u64(0, 0), u32(9000, 0), u64(0), u32(0, 0)] },
   { what: 'READDIR', opcode: O.READDIR, nodeid: ROOT, parts: [u64(0, 0), u32(4096, 0), u64(0), u32(0, 0)] },
@@ -161,6 +163,11 @@ function finish(estate: Estate, kernel: Kernel, server: MortalServer, testCase: 
   for (const held of inodes) {
     const count = server.references.get(asIno(held));
     if (count !== (kernel.lookups.get(held) ?? 0)) problems.push(`inode ${String(held)} is held ${String(count)} times, the kernel counts ${String(kernel.lookups.get(held) ?? 0)}`);
+  }
+  const everOpen = new Set([...kernel.opens.keys(), ...[...estate.openPages].flatMap(([number, page]) => [...page.keys()].filter((i) => page[i] !== 0).map((i) => number * 4096 + i))]);
+  for (const file of everOpen) {
+    const count = server.opens.get(asIno(file));
+    if (count !== (kernel.opens.get(file) ?? 0)) problems.push(`inode ${String(file)} is open ${String(count)} times, the kernel counts ${String(kernel.opens.get(file) ?? 0)}`);
   }
   while (fs.backgroundStep());
   const state = dump(fs, contents(estate, fs));

@@ -3,7 +3,7 @@ import { FsError } from '../../base/errno.js';
 import { asByteAddr, type Ino } from '../../base/units.js';
 import type { FileSystemOperations } from '../../fs/operations.js';
 import type { Caller} from '../../fs/types.js';
-import { AttributeChange, Attributes, Change, type EntrySink, Name, Ranges, Statistics } from '../../fs/types.js';
+import { AttributeChange, Attributes, Change, type EntrySink, Name, Ranges, RANGES_HEADER_ROOM, Statistics } from '../../fs/types.js';
 import type { Pmem } from '../../pmem/pmem.js';
 import { deviceMajor, deviceMinor } from '../encode.js';
 import { FileType, SET_ID_BITS } from '../flags.js';
@@ -98,7 +98,8 @@ export class PathOperations {
     while (done < length) {
       const found = this.fs.read(ino, offset + done, length - done, this.ranges);
       if (found === 0) break;
-      this.copyRanges(buffer, done);
+      if (this.ranges.inMemory) buffer.set(this.ranges.bytes.subarray(RANGES_HEADER_ROOM, RANGES_HEADER_ROOM + found), done);
+      else this.copyRanges(buffer, done);
       done += found;
     }
     return done;

@@ -24,14 +24,15 @@ import type { Session } from '../session.js';
 const COPY_BYTES_MAX = 4 * MIB;
 
 export function open(session: Session): void {
-  const { request, fs, handles } = session;
+  const { request, fs, files, replies } = session;
   request.need(OPEN_IN_SIZE);
   const flags = request.u32(OpenIn.flags);
   if ((flags & (OpenFlag.ACCMODE | OpenFlag.TRUNC)) !== 0) fs.checkOpen(request.nodeid, (flags & (OpenFlag.APPEND | OpenFlag.TRUNC)) === OpenFlag.APPEND);
   // With ATOMIC_O_TRUNC the kernel sends no SETATTR after this.
   if ((flags & OpenFlag.TRUNC) !== 0) session.truncate(request.nodeid, request.u32(OpenIn.openFlags));
-  handles.open(request.nodeid);
-  handles.opened(request.nodeid, session.replies.opened(handles.handle, handles.flags));
+  files.open(request.nodeid);
+  // Interrupted: the kernel has not opened it, and will not release it.
+  files.answered(request.nodeid, replies.opened(files));
 }
 
 /** The reply goes out from the mapping of the medium; no byte of it comes through here. */
@@ -65,7 +66,7 @@ export function release(session: Session): void {
   const { request } = session;
   request.need(RELEASE_IN_SIZE);
   session.timesDue = true;
-  if (session.handles.release(request.u64(ReleaseIn.fh), request.nodeid)) session.workDue = true;
+  if (session.files.close(request.nodeid, request.u64(ReleaseIn.fh))) session.workDue = true;
   session.replies.done();
 }
 

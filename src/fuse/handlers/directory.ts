@@ -8,13 +8,14 @@ import type { Replies } from '../replies.js';
 import type { Session } from '../session.js';
 
 const DOT = 0x2e;
+const DIRECTORY_OPENED = { handle: 0, flags: OpenReply.KEEP_CACHE | OpenReply.CACHE_DIR, backingId: 0 };
 
 /**
  * The kernel may keep the entries it has read, over closing and opening again: it made every change itself, and drops them
  * when it does.
  */
 export function opendir(session: Session): void {
-  session.replies.opened(0, OpenReply.KEEP_CACHE | OpenReply.CACHE_DIR);
+  session.replies.opened(DIRECTORY_OPENED);
 }
 
 export function releasedir(session: Session): void {

@@ -21,11 +21,13 @@ import type { Session } from '../session.js';
  * those who may open the image, too.
  */
 
+/** Where a file's data is. */
+const Placement = { image: 0, region: 1 } as const;
 const domainNumbers: Readonly<Record<DurabilityDomain, number>> = { file: 0, memory: 1, 'sync-dax': 2 };
 
 /** Where the medium is that this file lies on. ENOTTY where programs can't map it. */
 export function imageIdentity(session: Session): void {
-  const { image, request, replies } = session;
+  const { fs, image, request, replies } = session;
   if (image === null) throw new FsError('ENOTTY');
   if (request.u32(IoctlIn.outSize) < IMAGE_IDENTITY_SIZE) throw new FsError('EINVAL');
   const path = Buffer.from(image.path);
@@ -38,6 +40,7 @@ export function imageIdentity(session: Session): void {
   view.setUint32(at + ImageIdentityOut.domain, domainNumbers[image.domain], true);
   view.setBigUint64(at + ImageIdentityOut.device, image.device, true);
   view.setBigUint64(at + ImageIdentityOut.inode, image.inode, true);
+  view.setUint32(at + ImageIdentityOut.placement, fs.isRegion(request.nodeid) ? Placement.region : Placement.image, true);
   setU64(view, at + ImageIdentityOut.fileIno, request.nodeid);
   replies.bytes.set(path, at + ImageIdentityOut.path);
   replies.ioctl();

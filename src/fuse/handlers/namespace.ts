@@ -65,7 +65,7 @@ export function create(session: Session): void {
     if (!exists || (request.u32(CreateIn.flags) & OpenFlag.EXCL) !== 0) throw error;
     ino = openExisting(session, error);
   }
-  session.giveOpenEntry(ino);
+  session.giveOpened(ino);
 }
 
 /** CREATE without O_EXCL of a name that is there after all: the same as opening it. */
@@ -89,7 +89,7 @@ export function tmpfile(session: Session): void {
   request.need(CREATE_IN_SIZE);
   const mode = (request.u32(CreateIn.mode) & PERMISSION_BITS) | FileType.REGULAR;
   session.takeUmask(request.u32(CreateIn.umask));
-  session.giveOpenEntry(fs.makeTemporary(request.nodeid, mode, request.caller));
+  session.giveOpened(fs.makeTemporary(request.nodeid, mode, request.caller));
 }
 
 export function symlink(session: Session): void {

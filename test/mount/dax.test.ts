@@ -1,0 +1,282 @@
+// Guards promise 3 and the direct path for any program: a static program's store through mmap is in the host file at once, huge pages included; and promises 1, 5 and 7
+// for such files: sizes, ENOSPC of the host, deaths of the server, crashes of everything, a lost host file, mounts that can't have any.
+import t from 'tap';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, closeSync, ftruncateSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statfsSync, statSync, truncateSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { cleanCommand, cleanEnvironment } from '../helpers/environment.js';
+import { missing, programPath, run, shell, tryRun, waitFor } from '../helpers/run.js';
+import { cannotUseVolume, openFuseToEverybody, tools, Volume, withVolume } from '../helpers/volume.js';
+
+t.setTimeout(300_000);
+const skip = cannotUseVolume() || missing('gcc', 'chattr');
+const MIB = 1024 * 1024;
+
+/** The static program, which does what it is told. */
+class Program {
+  private readonly child: ChildProcess;
+  private readonly lines: string[] = [];
+  private wake: () => void = () => undefined;
+
+  constructor(binary: string, file: string, length: number) {
+    this.child = spawn(...cleanCommand(binary, [file, String(length)]), { cwd: '/', env: cleanEnvironment(), stdio: ['pipe', 'pipe', 'inherit'] });
+    if (this.child.stdout === null) throw new Error('the program has an output');
+    createInterface({ input: this.child.stdout }).on('line', (line) => {
+      this.lines.push(line);
+      this.wake();
+    });
+  }
+
+  static async compile(volume: Volume): Promise<string> {
+    const binary = join(volume.scratch, 'dax');
+    await run('gcc', ['-O2', '-Wall', '-static', '-o', binary, programPath('dax.c')]);
+    return binary;
+  }
+
+  async line(): Promise<string> {
+    await waitFor('a line of the program', () => this.lines.length > 0, 20_000);
+    return this.lines.shift() ?? '';
+  }
+
+  ask(order: string): Promise<string> {
+    this.child.stdin?.write(`${order}\n`);
+    return this.line();
+  }
+
+  end(): void {
+    this.child.kill('SIGKILL');
+  }
+}
+
+const regionsOf = (volume: Volume): string => `${volume.image}.regions`;
+/** The volume's host files. */
+const hostFiles = (volume: Volume): string[] => readdirSync(regionsOf(volume)).filter((name) => name !== 'volume').map((name) => join(regionsOf(volume), name));
+
+function hostFile(volume: Volume): string {
+  const files = hostFiles(volume);
+  if (files.length !== 1) throw new Error(`one host file expected, not ${String(files.length)}`);
+  return files[0] ?? '';
+}
+
+function byteAt(path: string, offset: number): number {
+  const fd = openSync(path, 'r');
+  const byte = Buffer.alloc(1);
+  readSync(fd, byte, 0, 1, offset);
+  closeSync(fd);
+  return byte[0] ?? -1;
+}
+
+function errorOf(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  }
+  return 'nothing';
+}
+
+await t.test('a static program maps the host file itself', { skip }, async (t) => {
+  await withVolume(t, { size: '64m' }, async (volume) => {
+    const binary = await Program.compile(volume);
+    await run('chattr', ['+x', volume.directory]);
+    const file = join(volume.directory, 'file');
+    const program = new Program(binary, file, 4 * MIB);
+    try {
+      t.equal(await program.line(), 'mapped');
+      const host = hostFile(volume);
+      t.equal(lstatSync(host).mode & 0o7777, 0o600, 'nobody else gets at it');
+      t.equal(lstatSync(regionsOf(volume)).mode & 0o7777, 0o700, 'nor at its directory');
+      t.equal(statSync(host).size, 4 * MIB);
+      t.equal(await program.ask('store 1000000 77'), 'stored');
+      t.equal(byteAt(host, 1_000_000), 77, 'the store is in the host file at once, without msync');
+      t.equal(byteAt(file, 1_000_000), 77, 'and in the file');
+      const other = openSync(file, 'r+');
+      writeSync(other, Buffer.from([78]), 0, 1, 1_000_001);
+      t.equal(await program.ask('load 1000001'), '78', 'a write is in the mapping');
+      ftruncateSync(other, 5 * MIB);
+      t.equal(statSync(host).size, 5 * MIB, 'truncate reaches it');
+      writeSync(other, Buffer.alloc(100, 1), 0, 100, 6 * MIB);
+      t.equal(statSync(file).size, 6 * MIB + 100, 'the size that the kernel shows is the host file’s');
+      fsyncSync(other);
+      closeSync(other);
+      t.match((await run('lsattr', ['-d', file])).stdout, /x/, 'the flag was inherited');
+
+      volume.killServer();
+      t.equal(await program.ask('store 5 99'), 'stored', 'a store needs no server');
+      t.equal(byteAt(file, 5), 99, 'a new server serves the open file');
+      t.equal(statSync(file).size, 6 * MIB + 100);
+      const second = openSync(file, 'r+');
+      writeSync(second, Buffer.from([55]), 0, 1, 6);
+      t.equal(await program.ask('load 6'), '55', 'opened again, it is the same file');
+      closeSync(second);
+      unlinkSync(file);
+      t.equal(await program.ask('load 5'), '99', 'a mapping keeps what was removed');
+    } finally {
+      program.end();
+    }
+    await shell('echo 2 > /proc/sys/vm/drop_caches');
+    await waitFor('the host file to go', () => hostFiles(volume).length === 0);
+  });
+});
+
+await t.test('huge pages', { skip: skip || missing('mount') }, async (t) => {
+  const volume = new Volume({ size: '64m' });
+  try {
+    // Only for the region directory: the volume stays where it was.
+    const huge = join(volume.scratch, 'huge');
+    mkdirSync(huge);
+    const mounted = await tryRun('mount', ['-t', 'tmpfs', '-o', 'huge=always,size=64m,mode=700', 'tmpfs', huge]);
+    if (mounted.status !== 0) {
+      t.comment(`no tmpfs with huge pages here: ${mounted.stderr}`);
+      return;
+    }
+    volume.defer(() => { spawnSync('umount', ['-l', huge]); });
+    const regions = join(huge, 'regions');
+    mkdirSync(regions, { mode: 0o700 });
+    const binary = await Program.compile(volume);
+    await volume.format();
+    await volume.mount([`regions=${regions}`, 'dax=always']);
+    const program = new Program(binary, join(volume.directory, 'file'), 8 * MIB);
+    try {
+      t.equal(await program.line(), 'mapped');
+      await program.ask('fill 1');
+      t.equal(await program.ask('huge'), '8192', 'all of the mapping is huge pages');
+    } finally {
+      program.end();
+    }
+    await volume.unmount();
+    await volume.verifyClean(t);
+    await run('umount', [huge]);
+  } finally {
+    volume.destroy();
+  }
+});
+
+await t.test('a crash of everything', { skip }, async (t) => {
+  const volume = new Volume({ size: '64m', mountOptions: ['dax=always'] });
+  try {
+    const binary = await Program.compile(volume);
+    await volume.format();
+    await volume.mount();
+    const file = join(volume.directory, 'file');
+    const program = new Program(binary, file, MIB);
+    t.equal(await program.line(), 'mapped');
+    await program.ask('store 4096 7');
+    writeFileSync(join(volume.directory, 'gone'), 'x');
+    const held = openSync(join(volume.directory, 'gone'), 'r');
+    unlinkSync(join(volume.directory, 'gone'));
+    writeFileSync(join(volume.directory, 'empty'), '');
+    t.equal(hostFiles(volume).length, 3);
+    await volume.kill9();
+    t.equal(await program.ask('store 4097 8'), 'stored', 'the mapping outlives its mount');
+    program.end();
+    closeSync(held);
+    await volume.mount();
+    t.same([byteAt(file, 4096), byteAt(file, 4097), statSync(file).size], [7, 8, MIB], 'the next mount has it all');
+    t.equal(hostFiles(volume).length, 2, 'the host file of what had been removed is gone');
+    await volume.unmount();
+    await volume.verifyClean(t);
+  } finally {
+    volume.destroy();
+  }
+});
+
+await t.test('a full host', { skip: skip || missing('mount') }, async (t) => {
+  const volume = new Volume({ size: '64m' });
+  try {
+    const small = join(volume.scratch, 'small');
+    mkdirSync(small);
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=4m,mode=700', 'tmpfs', small]);
+    volume.defer(() => { spawnSync('umount', ['-l', small]); });
+    const regions = join(small, 'regions');
+    mkdirSync(regions, { mode: 0o700 });
+    await volume.format();
+    await volume.mount([`regions=${regions}`, 'dax=always']);
+    const free = statfsSync(volume.directory);
+    t.ok(free.bavail * free.bsize <= 4 * MIB, 'statfs knows it');
+    const file = join(volume.directory, 'file');
+    t.equal(errorOf(() => { writeFileSync(file, Buffer.alloc(8 * MIB)); }), 'ENOSPC');
+    t.equal((await tryRun('fallocate', ['-l', '8M', join(volume.directory, 'second')])).stderr.includes('No space left'), true);
+    unlinkSync(file);
+    unlinkSync(join(volume.directory, 'second'));
+    writeFileSync(file, Buffer.alloc(MIB, 3));
+    t.equal(readFileSync(file).length, MIB, 'and there is space again');
+    await volume.unmount();
+    await volume.verifyClean(t);
+    await run('umount', [small]);
+  } finally {
+    volume.destroy();
+  }
+});
+
+await t.test('a lost host file, and a directory of somebody else’s', { skip }, async (t) => {
+  const volume = new Volume({ size: '64m', mountOptions: ['dax=always'] });
+  try {
+    await volume.format();
+    await volume.mount();
+    const [lost, kept] = [join(volume.directory, 'lost'), join(volume.directory, 'kept')];
+    writeFileSync(lost, 'lost');
+    const host = hostFile(volume);
+    writeFileSync(kept, 'kept');
+    await volume.unmount();
+    rmSync(host);
+    await volume.mount();
+    t.equal(errorOf(() => readFileSync(lost)), 'EIO');
+    t.equal(errorOf(() => { truncateSync(lost, 0); }), 'EIO');
+    t.equal(readFileSync(kept, 'latin1'), 'kept');
+    unlinkSync(lost);
+    await volume.unmount();
+    renameSync(regionsOf(volume), `${regionsOf(volume)}.away`);
+    await volume.mount();
+    t.equal(errorOf(() => readFileSync(kept)), 'EIO', 'without its directory a file can’t be read');
+    await volume.unmount();
+    rmSync(regionsOf(volume), { recursive: true, force: true });
+    mkdirSync(regionsOf(volume), { mode: 0o700 });
+    writeFileSync(join(regionsOf(volume), 'volume'), `${'0'.repeat(32)}\n`);
+    await volume.mount();
+    t.equal(errorOf(() => readFileSync(kept)), 'EIO', 'nor with that of another volume');
+    writeFileSync(join(volume.directory, 'new'), 'new');
+    t.equal(readFileSync(join(volume.directory, 'new'), 'latin1'), 'new', 'but new files have their place in the image');
+    t.equal(readdirSync(regionsOf(volume)).length, 1, 'and nothing is put there');
+    await volume.unmount();
+    rmSync(regionsOf(volume), { recursive: true });
+    renameSync(`${regionsOf(volume)}.away`, regionsOf(volume));
+    await volume.mount();
+    t.equal(readFileSync(kept, 'latin1'), 'kept');
+    await volume.unmount();
+    await volume.verifyClean(t);
+  } finally {
+    volume.destroy();
+  }
+});
+
+await t.test('what can’t have passthrough', { skip: skip || missing('fusermount3', 'runuser') }, async (t) => {
+  const closeFuse = openFuseToEverybody();
+  const volume = new Volume({ size: '64m', mountOptions: ['dax=always'] });
+  try {
+    const binary = await Program.compile(volume);
+    chmodSync(volume.scratch, 0o755);
+    await volume.format();
+    await volume.mount();
+    const region = join(volume.directory, 'region');
+    writeFileSync(region, Buffer.alloc(100_000, 5));
+    chmodSync(region, 0o666);
+    chmodSync(volume.directory, 0o777);
+    await volume.unmount();
+    // The same volume, mounted by somebody without CAP_SYS_ADMIN.
+    const nobody = 65534;
+    for (const path of [volume.image, volume.directory, volume.scratch, regionsOf(volume), ...hostFiles(volume), join(regionsOf(volume), 'volume')]) chownSync(path, nobody, nobody);
+    const asNobody = (...args: string[]): Promise<unknown> => run('runuser', ['-u', 'nobody', '--', ...args], { timeout: 60_000 });
+    await asNobody(tools.nvmfs, 'mount', volume.image, volume.directory, '-o', 'dax=always');
+    await asNobody('/bin/sh', '-ec', 'cmp -n 100000 "$1" "$2"; printf more >> "$1"; head -c 200000 /dev/zero > "$3"; truncate -s 100 "$3"; test $(stat -c %s "$1") = 100004; dd if="$1" of="$3" bs=7k conv=notrunc 2>/dev/null; cmp "$1" "$3"', 'sh', region, hostFile(volume), join(volume.directory, 'new'));
+    t.equal(hostFiles(volume).length, 1, 'a region is served by the daemon, a new file is in the image');
+    await asNobody('/bin/sh', '-ec', `printf 'store 8191 9\\nload 8191\\n' | "$1" "$2" 1000000 > /dev/null; test $(od -An -tu1 -j8191 -N1 "$2") = 9`, 'sh', binary, join(volume.directory, 'mapped'));
+    await asNobody('/bin/sh', '-ec', `printf 'store 8191 9\\nload 8191\\n' | "$1" "$2" 1000000 > /dev/null; test $(od -An -tu1 -j8191 -N1 "$2") = 9`, 'sh', binary, region);
+    t.equal(byteAt(hostFile(volume), 8191), 9, 'mappings work with both');
+    await asNobody(tools.nvmfs, 'umount', volume.directory);
+  } finally {
+    volume.destroy();
+    closeFuse();
+  }
+});
