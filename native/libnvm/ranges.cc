@@ -71,7 +71,7 @@ bool next_gap(const Ranges& ranges, uintptr_t from, uintptr_t end, AddressRange&
 
 bool next_part(const Ranges& ranges, uintptr_t from, uintptr_t end, AddressRange& part) {
   const size_t index = after(ranges, from);
-  if (index >= ranges.count || ranges.items[index].start >= end) return false;
+  if (from >= end || index >= ranges.count || ranges.items[index].start >= end) return false;
   const AddressRange& item = ranges.items[index];
   part = {item.start > from ? item.start : from, item.end < end ? item.end : end};
   return true;
