@@ -93,6 +93,7 @@ class OpenVolume {
     const kept: KeptState = {
       references,
       times: shared.times,
+      damage: shared,
       recovered: (nextSequence, find) => {
         if (shared.firstSequence === 0) shared.firstSequence = nextSequence;
         noteCommitted(shared, (idLow, idHigh) => find(idLow, idHigh, shared.firstSequence));

@@ -8,7 +8,7 @@
  */
 export const SEGMENT_MAGIC = 0x4753564e;
 /** Raised by every change of this file: a server of another version refuses to go on from what it can't read. */
-export const SEGMENT_VERSION = 1;
+export const SEGMENT_VERSION = 2;
 
 /** Byte offsets. */
 export const Segment = {
@@ -20,6 +20,8 @@ export const Segment = {
   served: 16,
   /** u32: holds changed in the request being served: entries of `referenceLog`, of which the last REFERENCE_LOG_ENTRIES count. */
   referenceCount: 24,
+  /** u32: 1 when damage has ended all changes (errors=remount-ro). */
+  damaged: 28,
   /** 10 × u32: what was agreed upon at INIT; the first is 1 when the rest is valid. See SharedState. */
   protocol: 64,
   /** The request that a server died over. See SharedState. */

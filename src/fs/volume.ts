@@ -12,7 +12,7 @@ import type { Pmem } from '../pmem/pmem.js';
 import { Core } from '../space/core.js';
 import { asByteAddr, type Ino } from '../base/units.js';
 import type { AccessTimes } from './access-times.js';
-import { FileSystem } from './filesystem.js';
+import { FileSystem, type KeptDamage } from './filesystem.js';
 import type { KeptTimes } from './kept-times.js';
 import type { FileSystemOperations } from './operations.js';
 import type { References } from './references.js';
@@ -44,6 +44,7 @@ export interface VolumeOptions {
 export interface KeptState {
   readonly references: References;
   readonly times: KeptTimes;
+  readonly damage: KeptDamage;
   /**
    * Called when the journal is recovered and nothing has been written since: `nextSequence` is that of the next transaction,
    * `find` looks for a request among the last ones.
@@ -90,6 +91,7 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
     hash: options.hash,
     references: kept?.references,
     times: kept?.times,
+    damage: kept?.damage,
     log: (message) => {
       log('error', message);
     },
@@ -99,7 +101,7 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
     fs.noteDamage(message);
   };
   // Only now: what a crash interrupted is finished first, in DRAM when the medium must not be written.
-  core.journal.readOnly = readOnly;
+  core.journal.readOnly = readOnly || kept?.damage.damaged === true;
   return fs;
 }
 

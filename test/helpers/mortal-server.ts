@@ -182,6 +182,7 @@ export class MortalServer implements Channel {
       kept: {
         references: this.references,
         times: shared.times,
+        damage: shared,
         recovered: (nextSequence, find) => {
           if (shared.firstSequence === 0) shared.firstSequence = nextSequence;
           noteCommitted(shared, (low, high) => find(low, high, shared.firstSequence));
