@@ -105,6 +105,7 @@ class OpenVolume {
       opens,
       times: shared.times,
       leases: shared.leases,
+      damage: shared,
       recovered: (nextSequence, find) => {
         if (shared.firstSequence === 0) shared.firstSequence = nextSequence;
         noteCommitted(shared, (idLow, idHigh) => find(idLow, idHigh, shared.firstSequence));

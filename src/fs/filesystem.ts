@@ -50,6 +50,11 @@ const TAKES_CAPABILITY = Change.size | Change.uid | Change.gid | Change.killPriv
 /** Who owns a whiteout that nobody in particular asked for. */
 const SUPERUSER = new Caller();
 
+/** What one server of a mount leaves to the next: with errors=remount-ro, damage that one has met ends the changes of all. */
+export interface KeptDamage {
+  damaged: boolean;
+}
+
 export interface FileSystemOptions {
   readOnly: boolean;
   /** When reading changes access times. */
@@ -70,6 +75,8 @@ export interface FileSystemOptions {
   times?: KeptTimes | undefined;
   /** Leases that former servers of this mount gave; default: none. */
   leases?: LeaseTable | undefined;
+  /** Default: nobody needs to know. */
+  damage?: KeptDamage | undefined;
   /** For tests that make names collide. */
   hash?: HashFunction | undefined;
 }
@@ -100,14 +107,15 @@ export class FileSystem implements FileSystemOperations {
   private reading = false;
   /** No change is taken: opened so, remounted, or after damage. */
   private readOnly: boolean;
-  private damaged = false;
+  private readonly damage: KeptDamage;
   private accessTimes: AccessTimes;
 
   constructor(
     private readonly core: Core,
     private readonly options: FileSystemOptions,
   ) {
-    this.readOnly = options.readOnly;
+    this.damage = options.damage ?? { damaged: false };
+    this.readOnly = options.readOnly || this.damage.damaged;
     this.accessTimes = options.accessTimes;
     this.references = options.references ?? new References();
     this.opens = options.opens ?? new References();
@@ -127,11 +135,12 @@ export class FileSystem implements FileSystemOperations {
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };
-    if (options.recover) this.allocation.resume(options.log);
+    if (options.recover && !this.damage.damaged) this.allocation.resume(options.log);
     if (!options.readOnly) {
       this.adoptTimes();
       this.adoptUnlinked();
-      this.reclaim.adopt();
+      if (this.damage.damaged) this.stopChanges(true);
+      else this.reclaim.adopt();
     }
   }
 
@@ -600,7 +609,7 @@ export class FileSystem implements FileSystemOperations {
   setReadOnly(readOnly: boolean): void {
     if (readOnly === this.readOnly) return;
     if (!readOnly && this.options.readOnly) fail('EROFS', 'the volume was opened read-only: unmount it and mount it again');
-    if (!readOnly && this.damaged) fail('EROFS', 'the volume is damaged: unmount it and run fsck.nvmfs');
+    if (!readOnly && this.damage.damaged) fail('EROFS', 'the volume is damaged: unmount it and run fsck.nvmfs');
     if (readOnly) {
       this.flushTimes();
       this.core.pmem.fence();
@@ -614,7 +623,7 @@ export class FileSystem implements FileSystemOperations {
 
   noteDamage(message: string): void {
     if (!this.options.readOnlyOnDamage || this.readOnly) return;
-    this.damaged = true;
+    this.damage.damaged = true;
     // Pending timestamps stay where they are, in DRAM: the next mount shows the older ones.
     this.stopChanges(true);
     this.options.log(`the volume is read-only from now on (errors=remount-ro): ${message}; unmount it and run fsck.nvmfs`);

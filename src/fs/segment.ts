@@ -26,6 +26,8 @@ export const Segment = {
   handles: 32,
   /** u32: as `cachedCount`, of all open files: entries of `openLog`. */
   openCount: 40,
+  /** u32: 1 when damage has ended all changes (errors=remount-ro). */
+  damaged: 44,
   /** 10 × u32: what was agreed upon at INIT; the first is 1 when the rest is valid. See SharedState. */
   protocol: 64,
   /** The request that a server died over. See SharedState. */

@@ -13,7 +13,7 @@ import type { Regions } from '../region/regions.js';
 import { Core } from '../space/core.js';
 import { asByteAddr, type Ino } from '../base/units.js';
 import type { AccessTimes } from './access-times.js';
-import { FileSystem } from './filesystem.js';
+import { FileSystem, type KeptDamage } from './filesystem.js';
 import type { KeptTimes } from './kept-times.js';
 import type { LeaseTable } from './lease-table.js';
 import type { FileSystemOperations } from './operations.js';
@@ -54,6 +54,7 @@ export interface KeptState {
   readonly opens?: References;
   readonly times: KeptTimes;
   readonly leases: LeaseTable;
+  readonly damage: KeptDamage;
   /**
    * Called when the journal is recovered and nothing has been written since: `nextSequence` is that of the next transaction,
    * `find` looks for a request among the last ones.
@@ -104,6 +105,7 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
     daxPolicy: options.dax ?? 'inode',
     times: kept?.times,
     leases: kept?.leases,
+    damage: kept?.damage,
     log: (message) => {
       log('error', message);
     },
@@ -113,7 +115,7 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
     fs.noteDamage(message);
   };
   // Only now: what a crash interrupted is finished first, in DRAM when the medium must not be written.
-  core.journal.readOnly = readOnly;
+  core.journal.readOnly = readOnly || kept?.damage.damaged === true;
   return fs;
 }
 

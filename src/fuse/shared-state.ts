@@ -120,6 +120,15 @@ export class SharedState {
     this.numbers[Segment.firstSequence / 8] = sequence;
   }
 
+  /** Damage has ended all changes; see KeptState. */
+  get damaged(): boolean {
+    return this.view.getUint32(Segment.damaged, true) !== 0;
+  }
+
+  set damaged(damaged: boolean) {
+    this.view.setUint32(Segment.damaged, damaged ? 1 : 0, true);
+  }
+
   /** What was agreed upon at INIT, null before. */
   get protocol(): NegotiatedProtocol | null {
     if (this.protocolField(Protocol.valid) === 0) return null;

@@ -1,12 +1,13 @@
-/** One share of the sequences of two, run in a thread of its own: processors are many, and every workload stands by itself. */
+/** One share of the sequences of one or two operations, run in a thread of its own: processors are many, and every workload stands by itself. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Counts } from './explorer.js';
 import { describeFailure } from './report.js';
-import { quick, Runner } from './run.js';
-import { sequencesOfTwo } from './workloads.js';
+import { quick, Runner, thorough } from './run.js';
+import { sequencesOfOne, sequencesOfTwo } from './workloads.js';
 
 /** What a thread is asked for: of every `every`-th workload, each `shares`-th from number `share` on. */
 export interface ShareRequest {
+  readonly length: 1 | 2;
   readonly seed: number;
   readonly every: number;
   readonly share: number;
@@ -24,11 +25,11 @@ const FAILURES_MOST = 3;
 /** What was learnt of recovered images is forgotten so often, or it would fill the memory. */
 const FORGET_EVERY = 50;
 
-function runShare({ seed, every, share, shares }: ShareRequest): ShareResult {
-  const runner = new Runner(seed, { thoroughness: quick, changesAfterRecovery: false });
+function runShare({ length, seed, every, share, shares }: ShareRequest): ShareResult {
+  const runner = length === 1 ? new Runner(seed, { thoroughness: thorough }) : new Runner(seed, { thoroughness: quick, changesAfterRecovery: false });
   const failures: string[] = [];
   let index = 0;
-  for (const workload of sequencesOfTwo()) {
+  for (const workload of length === 1 ? sequencesOfOne() : sequencesOfTwo()) {
     const number = index++ / every;
     if (number % 1 !== 0 || number % shares !== share) continue;
     const failure = runner.failureOf(workload);

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { Random } from '../../src/base/random.js';
-import { seed } from '../helpers/run.js';
+import { seed, thorough } from '../helpers/run.js';
 import { arguedMutants } from './argued.js';
 import { calibrate, standingOf, tryMutant } from './campaign.js';
 import { CrashFailure } from './explorer.js';
@@ -13,7 +13,7 @@ import { sequencesOfOne, workloadOf } from './workloads.js';
 
 const SEED = seed();
 /** Every so many of the sequences of one, another part with another seed. */
-const SHARE = 10;
+const SHARE = thorough ? 10 : 20;
 t.comment(`SEED=${String(SEED)}`);
 t.setTimeout(600_000);
 
@@ -77,7 +77,7 @@ function documented(): { rows: Row[]; argued: string[] } {
 
 /** Workloads that reach all places of the functions that have several of a kind, so that these have the numbers that the document gives them. */
 const NUMBERING = ['51', '54'];
-const SAMPLE = 5;
+const SAMPLE = thorough ? 5 : 2;
 /** The table was made with this seed: choices of states at random may miss what others find. */
 const TABLE_SEED = 1;
 

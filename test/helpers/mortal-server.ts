@@ -210,6 +210,7 @@ export class MortalServer implements Channel {
         opens: this.opens,
         times: shared.times,
         leases: shared.leases,
+        damage: shared,
         recovered: (nextSequence, find) => {
           if (shared.firstSequence === 0) shared.firstSequence = nextSequence;
           noteCommitted(shared, (low, high) => find(low, high, shared.firstSequence));

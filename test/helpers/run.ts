@@ -9,6 +9,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Extra } from 'tap';
 
+/** `make test` runs everything; `make check` takes samples, so that it is quick. */
+export const thorough = process.env['THOROUGH'] === '1';
+
 /** What a test object must offer to the helpers: tap's root and its subtests both do. */
 export interface Asserts {
   ok(value: unknown, ...message: [string] | [string, Extra]): boolean;

@@ -12,7 +12,7 @@ import { verifyVolume } from '../../src/check/verify.js';
 import { repairVolume } from '../../src/repair/repair.js';
 import type { SimulatedPmem } from '../../src/pmem/simulated.js';
 import { DAMAGES, item, structureBlocks } from '../helpers/damages.js';
-import { seed } from '../helpers/run.js';
+import { seed, thorough } from '../helpers/run.js';
 import { Sample, sampleVolume } from '../helpers/sample-volume.js';
 import { differences, knownVolume, type Wound, wound } from '../helpers/wounded-volume.js';
 
@@ -160,7 +160,7 @@ t.test('a problem that is left is left, and what hangs on it', (t) => {
 const SEED = seed();
 t.comment(`SEED=${String(SEED)}`);
 const known = knownVolume();
-const ROUNDS = Number(process.env['ROUNDS'] ?? 150);
+const ROUNDS = Number(process.env['ROUNDS'] ?? (thorough ? 150 : 30));
 
 /** Repairs a medium; what is wrong with the result, '' when nothing is. */
 function problemAfter(pmem: SimulatedPmem, wounded: Wound): string {

@@ -5,10 +5,10 @@ import { Random } from '../../src/base/random.js';
 import { asByteAddr, asIno, type Ino } from '../../src/base/units.js';
 import { verifyVolume } from '../../src/check/verify.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
-import { Attributes, Ranges } from '../../src/fs/types.js';
+import { Attributes, Name, Ranges } from '../../src/fs/types.js';
 import { Opcode as O } from '../../src/fuse/opcodes.js';
 import { copyEstate, type Estate, Kernel, MortalServer, newEstate, ROOT } from '../helpers/mortal-server.js';
-import { seed } from '../helpers/run.js';
+import { seed, thorough } from '../helpers/run.js';
 import { name, u32, u64 } from './fuse-wire.js';
 
 t.setTimeout(600_000);
@@ -16,8 +16,10 @@ const SEED = seed();
 t.comment(`SEED=${String(SEED)}`);
 const SIZE = 6 * 1024 * 1024;
 /** Moments of a first death that are tried, of each request: all, or so many of them. */
-const FIRST_DEATHS = 24;
+const FIRST_DEATHS = thorough ? 24 : 2;
 const EEXIST = 17;
+const XATTR_CREATE = 1;
+const XATTR_REPLACE = 2;
 
 const create = (flags: number): Buffer => u32(flags, 0o100644, 0, 0);
 const writing = (offset: number, data: Buffer): Buffer[] => [u64(0, offset), u32(data.length, 0), u64(0), u32(0, 0), data];
@@ -50,6 +52,7 @@ function prepare(): Start {
   };
   for (const key of ['file', 'other', 'target', 'lost', 'cut']) entry(key, ask(O.CREATE, ROOT, create(0o102), name(key)));
   for (const key of ['file', 'other', 'cut']) ask(O.WRITE, inodes[key] as number, ...writing(0, bytes(9000, 7)));
+  for (const [key, length] of [['user.short', 5], ['user.long', 6000]] as const) ask(O.SETXATTR, inodes['other'] as number, u32(length, 0), name(key), bytes(length, 8));
   entry('directory', ask(O.MKDIR, ROOT, u32(0o755, 0), name('directory')));
   entry('empty', ask(O.MKDIR, ROOT, u32(0o755, 0), name('empty')));
   entry('unheld', ask(O.CREATE, ROOT, create(0o102), name('unheld')));
@@ -103,6 +106,12 @@ const cases: readonly Case[] = [
   { what: 'FALLOCATE', opcode: O.FALLOCATE, nodeid: ino('other'), parts: [u64(0, 0, 800_000), u32(0, 0)] },
   { what: 'FALLOCATE that zeroes', opcode: O.FALLOCATE, nodeid: ino('other'), parts: [u64(0, 100, 600_001), u32(0x10, 0)] },
   { what: 'FALLOCATE that punches', opcode: O.FALLOCATE, nodeid: ino('other'), parts: [u64(0, 5000, 600_001), u32(3, 0)] },
+  { what: 'SETXATTR', opcode: O.SETXATTR, nodeid: ino('file'), parts: [u32(5, 0), name('user.new'), bytes(5, 1)] },
+  { what: 'SETXATTR of a new one', opcode: O.SETXATTR, nodeid: ino('file'), parts: [u32(5, XATTR_CREATE), name('user.new'), bytes(5, 1)] },
+  { what: 'SETXATTR of a new one that is there', opcode: O.SETXATTR, nodeid: ino('other'), parts: [u32(5, XATTR_CREATE), name('user.short'), bytes(5, 1)], error: EEXIST },
+  { what: 'SETXATTR in blocks', opcode: O.SETXATTR, nodeid: ino('other'), parts: [u32(9000, XATTR_REPLACE), name('user.long'), bytes(9000, 1)] },
+  { what: 'REMOVEXATTR', opcode: O.REMOVEXATTR, nodeid: ino('other'), parts: [name('user.short')] },
+  { what: 'REMOVEXATTR in blocks', opcode: O.REMOVEXATTR, nodeid: ino('other'), parts: [name('user.long')] },
   { what: 'OPEN with O_TRUNC', opcode: O.OPEN, nodeid: ino('other'), parts: [u32(0o1002, 0)] },
   { what: 'OPEN', opcode: O.OPEN, nodeid: ino('file'), parts: [u32(2, 0)] },
   { what: 'RELEASE', opcode: O.RELEASE, nodeid: ino('other'), parts: [u64(0), u32(2, 0), u64(0)] },
@@ -119,6 +128,15 @@ const cases: readonly Case[] = [
   },
 ];
 
+function extendedAttributes(fs: FileSystemOperations, found: Ino): string {
+  const room = Buffer.alloc(65_536);
+  const names = room.toString('latin1', 0, fs.listXattr(found, room, 0, room.length)).split('\0').slice(0, -1).sort();
+  return names.map((key) => {
+    const length = fs.getXattr(found, Name.from(key), room, 0, room.length);
+    return ` ${key}: ${String(length)} bytes ${createHash('sha1').update(room.subarray(0, length)).digest('hex')}`;
+  }).join('');
+}
+
 /** Everything that programs can see, but for inode numbers. */
 function dump(fs: FileSystemOperations, read: (ino: Ino, size: number) => string): string[] {
   const lines: string[] = [];
@@ -132,7 +150,7 @@ function dump(fs: FileSystemOperations, read: (ino: Ino, size: number) => string
       fs.getAttributes(found, attributes);
       const { mode, nlink, size, blocks } = attributes;
       const regular = (mode & 0o170000) === 0o100000;
-      lines.push(`${path}/${key} ${mode.toString(8)} links ${String(nlink)} size ${String(size)} blocks ${String(blocks)} ${regular ? read(found, size) : ''}`);
+      lines.push(`${path}/${key} ${mode.toString(8)} links ${String(nlink)} size ${String(size)} blocks ${String(blocks)} ${regular ? read(found, size) : ''}${extendedAttributes(fs, found)}`);
       if ((mode & 0o170000) === 0o040000) visit(found, `${path}/${key}`);
     }
   };
