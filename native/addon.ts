@@ -101,8 +101,8 @@ export interface Addon {
   /** Unmounts on another thread, because the kernel may have to write dirty pages through this process first. */
   unmount(directory: string, lazy: boolean): Promise<void>;
   /**
-   * Waits up to timeoutMs (-1: for ever; 0: does not wait) for one request, after spinning for spinMicroseconds if that paid lately, and
-   * reads it into the buffer (at least max_write + 4096 bytes). Returns its length; 0 when there was none or when
+   * Waits up to timeoutMs (-1: for ever; 0: does not wait) for one request, after spinning for spinMicroseconds if that paid lately
+   * (after a large request as long again for every 256 KiB), and reads it into the buffer (at least max_write + 4096 bytes). Returns its length; 0 when there was none or when
    * Node's event loop has something to do: return to it (setImmediate) and call again; or a negative errno, -ENODEV
    * after the unmount. It may return 0 a few times in a row: after callbacks the loop must turn once more to register
    * new watchers. A chain of setImmediate callbacks of others is seen only between calls.

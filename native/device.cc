@@ -15,6 +15,7 @@
 #include "bindings.h"
 #include "event_loop.h"
 #include "image.h"
+#include "prefetch.h"
 
 #ifndef EHWPOISON
 #define EHWPOISON 133
@@ -56,15 +57,20 @@ int read_request(int fd, const Bytes& buffer) {
 // requests are rare, spinning only takes time away from the client. So a spin in vain makes the next ones rarer.
 class AdaptiveSpin {
  public:
-  // Asks again for `spin_us` microseconds, if the last spins were worth it.
+  // Bytes went to or came from the client: it has more to do before it asks again, and the next request is as large.
+  void moved(size_t bytes) { moved_ = std::max(moved_, bytes); }
+
+  // Asks again for `spin_us` microseconds, and as many more for every 256 KiB that were moved, if the last spins were worth it.
   int read(int fd, const Bytes& buffer, int32_t spin_us) {
+    const auto pieces = static_cast<int64_t>(moved_ / kPiece);
+    moved_ = 0;
     int result = read_request(fd, buffer);
     if (result != 0 || spin_us <= 0) return result;
     if (skip_ > 0) {
       skip_ -= 1;
       return 0;
     }
-    const int64_t end_ns = monotonic_ns() + int64_t{spin_us} * 1000;
+    const int64_t end_ns = monotonic_ns() + int64_t{spin_us} * 1000 * (1 + pieces);
     do {
       result = read_request(fd, buffer);
     } while (result == 0 && monotonic_ns() < end_ns);
@@ -74,8 +80,10 @@ class AdaptiveSpin {
   }
 
  private:
+  static constexpr size_t kPiece = size_t{256} << 10;
   static constexpr int kFirstBackoff = 4;
   static constexpr int kLastBackoff = 256;
+  size_t moved_ = 0;
   int backoff_ = 0;
   int skip_ = 0;
 };
@@ -108,6 +116,7 @@ int receive_request(Receiver& receiver, int fd, const Bytes& buffer, int32_t tim
     // Another thread on a clone of the device took the request.
     if (result == 0) return 0;
   }
+  if (result > 0) receiver.spin.moved(static_cast<size_t>(result));
   return result;
 }
 
@@ -186,12 +195,15 @@ class Gather {
       const uint8_t* data = image.at(address, &part);
       if (data == nullptr || (!image.keeps_windows() && ++pieces_ > image.window_limit())) return false;
       if (part > length) part = length;
+      prefetch(data, part);
       if (!add(data, part)) return false;
       address += part;
       length -= part;
     }
     return true;
   }
+
+  size_t bytes() const { return total_; }
 
   int write_to(int fd) const {
     const ssize_t written = writev(fd, vectors_, count_);
@@ -216,11 +228,13 @@ napi_value reply_mapped(napi_env env, napi_callback_info info) {
   const double* addresses;
   const double* lengths;
   size_t address_count, length_count;
+  void* data = nullptr;
   if (!arguments.get(0, fd) || !arguments.get(1, image) || !arguments.get(2, header) ||
       !arguments.get(3, header_offset) || !arguments.get(4, header_length) ||
       !arguments.get(5, addresses, address_count) || !arguments.get(6, lengths, length_count) ||
       !arguments.get(7, count) || !header.contains(header_offset, header_length) || count > kMaxRanges ||
-      count > address_count || count > length_count || !image->is_open()) {
+      count > address_count || count > length_count || !image->is_open() ||
+      napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data) != napi_ok) {
     throw_bad_arguments(env, "replyMapped");
     return nullptr;
   }
@@ -239,6 +253,7 @@ napi_value reply_mapped(napi_env env, napi_callback_info info) {
                              : gather.add_mapped(*image, static_cast<uint64_t>(address), static_cast<uint64_t>(length));
     if (!added) return int32_value(env, -EIO);
   }
+  static_cast<Receiver*>(data)->spin.moved(gather.bytes());
   return int32_value(env, gather.write_to(fd));
 }
 
@@ -309,8 +324,9 @@ void define_device(Napi::Env env, Napi::Object exports) {
   napi_value function = nullptr;
   napi_create_function(env, "receive", NAPI_AUTO_LENGTH, receive, receiver, &function);
   exports.Set("receive", Napi::Value(env, function));
+  napi_create_function(env, "replyMapped", NAPI_AUTO_LENGTH, reply_mapped, receiver, &function);
+  exports.Set("replyMapped", Napi::Value(env, function));
   define(env, exports, "reply", reply);
-  define(env, exports, "replyMapped", reply_mapped);
   define(env, exports, "backingOpen", backing_open);
   define(env, exports, "backingClose", backing_close);
   define(env, exports, "cloneDevice", clone_device);

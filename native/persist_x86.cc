@@ -11,45 +11,85 @@ namespace nvmfs {
 
 namespace {
 
+// One page after the other keeps one channel of the memory busy at a time. Large ranges are stored to so many pages side by
+// side, a line of each in turn: nearly twice as fast (doc/BENCHMARKS.md). Until the fence, lines have no order anyway.
+constexpr size_t kPage = 4096;
+constexpr size_t kPagesSideBySide = 8;
+constexpr size_t kLinesSideBySide = kPagesSideBySide * kPage / kLine;
+
+inline void copy_line_sse2(uint8_t* target, const uint8_t* source) {
+  const __m128i* from = reinterpret_cast<const __m128i*>(source);
+  __m128i* to = reinterpret_cast<__m128i*>(target);
+  const __m128i a = _mm_loadu_si128(from), b = _mm_loadu_si128(from + 1);
+  const __m128i c = _mm_loadu_si128(from + 2), d = _mm_loadu_si128(from + 3);
+  _mm_stream_si128(to, a);
+  _mm_stream_si128(to + 1, b);
+  _mm_stream_si128(to + 2, c);
+  _mm_stream_si128(to + 3, d);
+}
+
+inline void zero_line_sse2(uint8_t* target) {
+  const __m128i zero = _mm_setzero_si128();
+  __m128i* to = reinterpret_cast<__m128i*>(target);
+  for (int i = 0; i < 4; i++) _mm_stream_si128(to + i, zero);
+}
+
+__attribute__((target("avx"))) inline void copy_line_avx(uint8_t* target, const uint8_t* source) {
+  const __m256i* from = reinterpret_cast<const __m256i*>(source);
+  __m256i* to = reinterpret_cast<__m256i*>(target);
+  const __m256i a = _mm256_loadu_si256(from), b = _mm256_loadu_si256(from + 1);
+  _mm256_stream_si256(to, a);
+  _mm256_stream_si256(to + 1, b);
+}
+
+__attribute__((target("avx"))) inline void zero_line_avx(uint8_t* target) {
+  const __m256i zero = _mm256_setzero_si256();
+  __m256i* to = reinterpret_cast<__m256i*>(target);
+  _mm256_stream_si256(to, zero);
+  _mm256_stream_si256(to + 1, zero);
+}
+
 void copy_sse2(uint8_t* target, const uint8_t* source, size_t count) {
-  for (; count > 0; count--, target += kLine, source += kLine) {
-    const __m128i* from = reinterpret_cast<const __m128i*>(source);
-    __m128i* to = reinterpret_cast<__m128i*>(target);
-    const __m128i a = _mm_loadu_si128(from), b = _mm_loadu_si128(from + 1);
-    const __m128i c = _mm_loadu_si128(from + 2), d = _mm_loadu_si128(from + 3);
-    _mm_stream_si128(to, a);
-    _mm_stream_si128(to + 1, b);
-    _mm_stream_si128(to + 2, c);
-    _mm_stream_si128(to + 3, d);
+  for (; count >= kLinesSideBySide; count -= kLinesSideBySide) {
+    for (size_t at = 0; at < kPage; at += kLine) {
+      for (size_t page = at; page < kPagesSideBySide * kPage; page += kPage) copy_line_sse2(target + page, source + page);
+    }
+    target += kPagesSideBySide * kPage;
+    source += kPagesSideBySide * kPage;
   }
+  for (; count > 0; count--, target += kLine, source += kLine) copy_line_sse2(target, source);
 }
 
 void zero_sse2(uint8_t* target, size_t count) {
-  const __m128i zero = _mm_setzero_si128();
-  for (; count > 0; count--, target += kLine) {
-    __m128i* to = reinterpret_cast<__m128i*>(target);
-    for (int i = 0; i < 4; i++) _mm_stream_si128(to + i, zero);
+  for (; count >= kLinesSideBySide; count -= kLinesSideBySide) {
+    for (size_t at = 0; at < kPage; at += kLine) {
+      for (size_t page = at; page < kPagesSideBySide * kPage; page += kPage) zero_line_sse2(target + page);
+    }
+    target += kPagesSideBySide * kPage;
   }
+  for (; count > 0; count--, target += kLine) zero_line_sse2(target);
 }
 
 __attribute__((target("avx"))) void copy_avx(uint8_t* target, const uint8_t* source, size_t count) {
-  for (; count > 0; count--, target += kLine, source += kLine) {
-    const __m256i* from = reinterpret_cast<const __m256i*>(source);
-    __m256i* to = reinterpret_cast<__m256i*>(target);
-    const __m256i a = _mm256_loadu_si256(from), b = _mm256_loadu_si256(from + 1);
-    _mm256_stream_si256(to, a);
-    _mm256_stream_si256(to + 1, b);
+  for (; count >= kLinesSideBySide; count -= kLinesSideBySide) {
+    for (size_t at = 0; at < kPage; at += kLine) {
+      for (size_t page = at; page < kPagesSideBySide * kPage; page += kPage) copy_line_avx(target + page, source + page);
+    }
+    target += kPagesSideBySide * kPage;
+    source += kPagesSideBySide * kPage;
   }
+  for (; count > 0; count--, target += kLine, source += kLine) copy_line_avx(target, source);
   _mm256_zeroupper();
 }
 
 __attribute__((target("avx"))) void zero_avx(uint8_t* target, size_t count) {
-  const __m256i zero = _mm256_setzero_si256();
-  for (; count > 0; count--, target += kLine) {
-    __m256i* to = reinterpret_cast<__m256i*>(target);
-    _mm256_stream_si256(to, zero);
-    _mm256_stream_si256(to + 1, zero);
+  for (; count >= kLinesSideBySide; count -= kLinesSideBySide) {
+    for (size_t at = 0; at < kPage; at += kLine) {
+      for (size_t page = at; page < kPagesSideBySide * kPage; page += kPage) zero_line_avx(target + page);
+    }
+    target += kPagesSideBySide * kPage;
   }
+  for (; count > 0; count--, target += kLine) zero_line_avx(target);
   _mm256_zeroupper();
 }
 
