@@ -53,7 +53,7 @@ export interface KeptState {
   /** How often each file is open. */
   readonly opens?: References;
   readonly times: KeptTimes;
-  readonly leases: LeaseTable;
+  readonly leases?: LeaseTable;
   readonly damage: KeptDamage;
   /**
    * Called when the journal is recovered and nothing has been written since: `nextSequence` is that of the next transaction,
