@@ -16,7 +16,7 @@ import { describeEnd, SERVER_COMMAND, type ServerCommand, type ServerEnd, Server
 const FRUITLESS_MAX = 5;
 /** From the second fruitless one on, the next is started this much later, times their number. */
 const RETRY_MS = 100;
-/** A server in reserve is started this long after the present one began to serve. */
+/** The first server in reserve is started this long after the mount was made; others when one takes over, because that may soon die, too. */
 const RESERVE_DELAY_MS = 150;
 
 /**
@@ -71,7 +71,7 @@ export class Supervisor {
       server.serve(device);
       if (!(await server.serving)) throw failureOf(await server.ended);
       const supervisor = new Supervisor(plan, log, command, fds, new SharedState(mapControl(fds.segment)), device, mount, server, description);
-      supervisor.startReserveSoon();
+      supervisor.startReserve(RESERVE_DELAY_MS);
       return supervisor;
     } catch (error) {
       server.kill();
@@ -145,15 +145,15 @@ export class Supervisor {
       if (!serves) return;
       this.log('info', `${this.plan.image} is served again, after ${(performance.now() - died).toFixed(0)} ms, by process ${String(server.pid)}`);
       if (this.stopOrdered) server.stop();
-      else this.startReserveSoon();
     });
+    if (!this.stopOrdered) this.startReserve(0);
   }
 
   private newServer(): ServerProcess {
     return new ServerProcess(this.command, this.plan, this.fds, this.log);
   }
 
-  private startReserveSoon(): void {
+  private startReserve(delayMs: number): void {
     if (this.reserveTimer !== null) clearTimeout(this.reserveTimer);
     this.reserveTimer = setTimeout(() => {
       if (this.over || this.reserve !== null) return;
@@ -162,7 +162,7 @@ export class Supervisor {
       void reserve.ended.then(() => {
         if (this.reserve === reserve) this.reserve = null;
       });
-    }, RESERVE_DELAY_MS);
+    }, delayMs);
   }
 
   /** Gives everything back; the image's lock when the servers have ended. */

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseOptions } from '../../src/daemon/options.js';
 import { Random } from '../../src/base/random.js';
 import { cleanCommand, cleanEnvironment } from '../helpers/environment.js';
-import { type BackgroundProgram, describeRun, missing, programPath, python, seed, sleep, start, tryRun, waitFor } from '../helpers/run.js';
+import { type Asserts, type BackgroundProgram, describeRun, missing, programPath, python, seed, sleep, start, tryRun, waitFor } from '../helpers/run.js';
 import { cannotUseVolume, holders, isAlive, isMounted, tools, Volume } from '../helpers/volume.js';
 import type { Deaths } from './servers/mortal.js';
 
@@ -190,6 +190,17 @@ await t.test('a request that kills every server', { skip }, async (t) => {
   }
 });
 
+/** The supervisor gives up and says `why`; the next mount has what was written to `file`. */
+async function endsInOrder(t: Asserts, { ended, volume }: Supervised, why: RegExp): Promise<void> {
+  t.equal(await ended, 70, 'the supervisor gives up');
+  t.match(volume.readLog(), why, 'and says why');
+  t.ok(!isMounted(volume.directory), 'nothing stays mounted');
+  await volume.mount();
+  t.equal(readFileSync(join(volume.directory, 'file'), 'latin1'), 'kept', 'the next mount has everything');
+  await volume.unmount();
+  await volume.verifyClean(t);
+}
+
 await t.test('no server can be started any more', { skip }, async (t) => {
   const supervised = new Supervised();
   const { volume } = supervised;
@@ -202,13 +213,7 @@ await t.test('no server can be started any more', { skip }, async (t) => {
       supervised.kill();
       await waitFor('a server or the end', () => supervised.servers.length > 0 || !isMounted(volume.directory), 60_000);
     }
-    t.equal(await supervised.ended, 70, 'the supervisor gives up');
-    t.match(supervised.log, /none of which served a request: the mount on .* ends, nothing acknowledged is lost/, 'and says why');
-    t.notOk(isMounted(volume.directory), 'nothing stays mounted');
-    await volume.mount();
-    t.equal(readFileSync(join(volume.directory, 'file'), 'latin1'), 'kept', 'the next mount has everything');
-    await volume.unmount();
-    await volume.verifyClean(t);
+    await endsInOrder(t, supervised, /none of which served a request: the mount on .* ends, nothing acknowledged is lost/);
   } finally {
     volume.destroy();
   }
@@ -222,13 +227,7 @@ await t.test('a kernel that can not send requests again', { skip }, async (t) =>
     await supervised.mount();
     writeFileSync(join(volume.directory, 'file'), 'kept');
     supervised.kill();
-    t.equal(await supervised.ended, 70, 'the supervisor ends');
-    t.match(supervised.log, /the kernel can not send its requests again .*6\.9.*: the mount on .* ends, nothing acknowledged is lost/, 'and says why');
-    t.notOk(isMounted(volume.directory), 'nothing stays mounted');
-    await volume.mount();
-    t.equal(readFileSync(join(volume.directory, 'file'), 'latin1'), 'kept', 'the next mount has everything');
-    await volume.unmount();
-    await volume.verifyClean(t);
+    await endsInOrder(t, supervised, /the kernel can not send its requests again .*6\.9.*: the mount on .* ends, nothing acknowledged is lost/);
   } finally {
     volume.destroy();
   }
