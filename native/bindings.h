@@ -12,5 +12,6 @@ void define_mount(Napi::Env env, Napi::Object exports);
 void define_segment(Napi::Env env, Napi::Object exports);
 void define_orders(Napi::Env env, Napi::Object exports);
 void define_interrupt(Napi::Env env, Napi::Object exports);
+void define_nvm(Napi::Env env, Napi::Object exports);
 
 }  // namespace nvmfs

@@ -12,6 +12,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   nvmfs::define_segment(env, exports);
   nvmfs::define_orders(env, exports);
   nvmfs::define_interrupt(env, exports);
+  nvmfs::define_nvm(env, exports);
   return exports;
 }
 
