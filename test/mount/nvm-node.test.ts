@@ -2,13 +2,13 @@
 import t from 'tap';
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+// As other packages import it.
+import { attach, map } from 'nvmfs';
 import { projectRoot, run, sleep, tryRun } from '../helpers/run.js';
 import { cannotUseVolume, withVolume } from '../helpers/volume.js';
 
 t.setTimeout(300_000);
 const skip = cannotUseVolume();
-/** As other packages import it. */
-const { attach, map } = (await import('nvmfs' as string)) as typeof import('../../src/nvm/index.js');
 
 await t.test('map and attach', { skip }, async (t) => {
   await withVolume(t, { size: '64m' }, async (volume) => {
