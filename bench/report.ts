@@ -2,6 +2,7 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import type { BenchCase } from './cases.js';
+import type { MappingResult } from './mapping.js';
 import { median, ratioOfPairs, type Ratio } from './statistics.js';
 import type { TargetName } from './targets.js';
 import { MKFS_GOAL_MS, MOUNT_GOAL_MS, type VolumeTimes } from './volume-times.js';
@@ -98,8 +99,12 @@ function caseRow(result: CaseResult, targets: readonly TargetName[]): string[] {
 /** A table with a row per case; columns as wide as they must be. */
 export function formatCases(results: readonly CaseResult[], targets: readonly TargetName[]): string[] {
   const header = ['case', 'unit', ...targets, 'p50 µs', 'p99 µs', 'nvmfs/null', 'nvmfs/null-memory', 'goal', ''];
-  const rows = [header, ...results.map((result) => caseRow(result, targets))];
-  const widths = header.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return formatTable([header, ...results.map((result) => caseRow(result, targets))]);
+}
+
+/** The first two columns are text, the others figures. */
+function formatTable(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) =>
     row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd(),
   );
@@ -118,11 +123,20 @@ export function formatVolumeTimes(times: VolumeTimes): string[] {
   ];
 }
 
+/** Of libnvm against mmap of a plain file. */
+export function formatMappings(results: readonly MappingResult[]): string[] {
+  const rows = results.map(({ title, unit, nvmfs, plain, ratio, goal, ofTimes }) => {
+    const met = goal === null ? null : ofTimes ? ratio.median <= goal : ratio.median >= goal;
+    return [title, unit, formatRate(plain), formatRate(nvmfs), formatRatio(ratio), goal === null ? '' : `${ofTimes ? '≤' : '≥'} ${goal.toFixed(2)}`, verdict(met)];
+  });
+  return formatTable([['mapping', 'unit', 'plain file', 'libnvm', 'libnvm/plain', 'goal', ''], ...rows]);
+}
+
 /** The whole run for `--json`; documented in doc/BENCHMARKS.md. */
-export function toJson(method: Method, results: readonly CaseResult[], volume: VolumeTimes | null): string {
+export function toJson(method: Method, results: readonly CaseResult[], volume: VolumeTimes | null, mappings: readonly MappingResult[] | null): string {
   const cases = results.map((result) => ({
     name: result.bench.name, unit: result.bench.unit, scale: result.bench.scale, goal: result.bench.goal, samples: result.samples,
     ratioToNull: ratioTo(result, 'null'), ratioToNullMemory: ratioTo(result, 'null-memory'), met: goalMet(result),
   }));
-  return `${JSON.stringify({ version: 1, date: new Date().toISOString(), description: describeRun(method), method, cases, volume }, null, 2)}\n`;
+  return `${JSON.stringify({ version: 1, date: new Date().toISOString(), description: describeRun(method), method, cases, volume, mappings }, null, 2)}\n`;
 }

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BENCH_CASES, type BenchCase } from './cases.js';
+import { measureMappings, type MappingResult } from './mapping.js';
 import { Interrupted, isMounted, run, watchSignals } from './process.js';
-import { describeRun, formatCases, formatVolumeTimes, toJson, type CaseResult, type Method, type Sample } from './report.js';
+import { describeRun, formatCases, formatMappings, formatVolumeTimes, toJson, type CaseResult, type Method, type Sample } from './report.js';
 import { makeTargets, TARGET_NAMES, type Target, type TargetName } from './targets.js';
 import { measureVolumeTimes, type VolumeTimes } from './volume-times.js';
 
@@ -16,7 +17,7 @@ const ROUNDS_MAX = 1000;
 const SECONDS_MAX = 3600;
 
 const HELP = `usage: node dist/bench/run.js [options]        (as root; "make bench" builds what it needs)
-  --case NAME          only this case (may be repeated); "volume" is mkfs and mount of 1 TiB
+  --case NAME          only this case (may be repeated); "volume" is mkfs and mount of 1 TiB, "mapping" libnvm
                        ${BENCH_CASES.map((bench) => bench.name).join(' ')}
   --rounds N           rounds per case (7)
   --seconds S          seconds per case, round and target (1)
@@ -34,6 +35,7 @@ interface Arguments {
   readonly method: Method;
   readonly cases: readonly BenchCase[];
   readonly volume: boolean;
+  readonly mapping: boolean;
   readonly targets: readonly TargetName[];
   readonly imageSize: string;
   readonly peer: string | null;
@@ -72,15 +74,16 @@ function readArguments(words: string[]): Arguments | null {
     },
   });
   if (values.help === true) return null;
-  const wanted = values.case ?? ['volume', ...BENCH_CASES.map((bench) => bench.name)];
+  const wanted = values.case ?? ['volume', 'mapping', ...BENCH_CASES.map((bench) => bench.name)];
   for (const name of wanted) {
-    if (name !== 'volume' && !BENCH_CASES.some((bench) => bench.name === name)) throw new UsageError(`--case: unknown case "${name}"`);
+    if (name !== 'volume' && name !== 'mapping' && !BENCH_CASES.some((bench) => bench.name === name)) throw new UsageError(`--case: unknown case "${name}"`);
   }
   const [serverCore, clientCore] = readCores(values.cores ?? (availableParallelism() > 1 ? '1,0' : '0,0'));
   const targets = readTargets(values.targets ?? TARGET_NAMES.join(','));
   return {
     cases: BENCH_CASES.filter((bench) => wanted.includes(bench.name)),
     volume: wanted.includes('volume') && targets.includes('nvmfs'),
+    mapping: wanted.includes('mapping') && targets.includes('nvmfs'),
     targets,
     imageSize: values['image-size'] ?? '4g',
     peer: values.peer ?? null,
@@ -131,6 +134,11 @@ async function measure(parsed: Arguments, scratch: string, medium: string): Prom
     progress('mkfs and mount of 1 TiB');
     volume = await measureVolumeTimes(ROOT, scratch, medium);
   }
+  let mappings: MappingResult[] | null = null;
+  if (parsed.mapping) {
+    progress('mapping');
+    mappings = await measureMappings({ root: ROOT, scratch, medium, ...method });
+  }
   const targets = makeTargets(parsed.targets, {
     root: ROOT, scratch, medium, imageSize: parsed.imageSize, serverCore: method.serverCore, mountOptions: method.mountOptions,
     nullOptions: method.nullOptions.split(' ').filter((word) => word !== ''), peer: parsed.peer,
@@ -150,7 +158,8 @@ async function measure(parsed: Arguments, scratch: string, medium: string): Prom
   }
   if (results.length > 0) console.log(['', ...formatCases(results, targets.map((target) => target.name))].join('\n'));
   if (volume !== null) console.log(['', ...formatVolumeTimes(volume)].join('\n'));
-  if (parsed.json !== null) writeFileSync(parsed.json, toJson(method, results, volume));
+  if (mappings !== null) console.log(['', ...formatMappings(mappings)].join('\n'));
+  if (parsed.json !== null) writeFileSync(parsed.json, toJson(method, results, volume, mappings));
 }
 
 /** Stops every target also when one of them can't be stopped. @throws AggregateError with what went wrong. */
@@ -183,7 +192,7 @@ async function main(): Promise<number> {
   try {
     await measure(parsed, scratch, medium);
   } finally {
-    removeScratch(scratch, ['large', ...TARGET_NAMES]);
+    removeScratch(scratch, ['large', 'mapping', ...TARGET_NAMES]);
     removeScratch(medium, []);
   }
   return 0;

@@ -38,6 +38,20 @@ export interface OpenImage {
   readonly mapSync: boolean;
 }
 
+/** A mapping of libnvm's inside the addon. */
+export interface NvmHandle {
+  readonly __nvm: unique symbol;
+}
+
+export interface NvmMapping {
+  readonly handle: NvmHandle;
+  readonly buffer: ArrayBuffer;
+  /** All of it is mapped from the medium. */
+  readonly direct: boolean;
+  /** On persistent memory: nvmSync needs no system call. */
+  readonly sync: boolean;
+}
+
 export interface MountDeviceOptions {
   /** Shown as the device in /proc/mounts. */
   readonly source: string;
@@ -163,6 +177,15 @@ export interface Addon {
   watchInterrupts(): void;
   /** True when one was noted. */
   interrupted(): boolean;
+
+  /** nvm_map(3): a part of an open file as an ArrayBuffer. `flags`: NVM_POPULATE 1, NVM_SYNC 2, NVM_DIRECT 4. Unmapped with its last reference. */
+  nvmMap(fd: number, offset: number, length: number, writable: boolean, flags: number): NvmMapping;
+  /** nvm_attach(3): a whole file, by name. */
+  nvmAttach(name: string, writable: boolean): NvmMapping;
+  /** nvm_sync(3) of a range of the buffer. EBADF when it is unmapped. */
+  nvmSync(handle: NvmHandle, offset: number, length: number): void;
+  /** Unmaps and detaches the buffer; again: does nothing. */
+  nvmUnmap(handle: NvmHandle, buffer: ArrayBuffer): void;
 
   /** Priority 0 (emergency) to 7 (debug). */
   syslog(priority: number, message: string): void;

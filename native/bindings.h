@@ -13,5 +13,6 @@ void define_segment(Napi::Env env, Napi::Object exports);
 void define_orders(Napi::Env env, Napi::Object exports);
 void define_region(Napi::Env env, Napi::Object exports);
 void define_interrupt(Napi::Env env, Napi::Object exports);
+void define_nvm(Napi::Env env, Napi::Object exports);
 
 }  // namespace nvmfs

@@ -13,6 +13,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   nvmfs::define_orders(env, exports);
   nvmfs::define_region(env, exports);
   nvmfs::define_interrupt(env, exports);
+  nvmfs::define_nvm(env, exports);
   return exports;
 }
 

@@ -92,7 +92,9 @@ void* nvm_attach(const char* name, int perms) {
     return NVM_FAILED;
   }
   void* base = NVM_FAILED;
-  if (S_ISREG(status.st_mode) && status.st_size == 0) {
+  if (!S_ISREG(status.st_mode)) {
+    fail(ENODEV, "%s: not a regular file", path);
+  } else if (status.st_size == 0) {
     fail(EINVAL, "%s: the file is empty", path);
   } else {
     Guard guard;

@@ -10,6 +10,9 @@ NVM_HEADERS := $(wildcard native/libnvm/*.h) native/persist.h native/persist_lin
 .PHONY: libnvm
 libnvm: build/libnvm.so build/libnvm.a build/libnvm-preload.so ## compile the mapping library
 
+# The addon has it, too, for Node programs.
+$(ADDON): $(NVM_OBJECTS)
+
 build/libnvm.so: $(NVM_OBJECTS) $(NVM_PERSIST) native/libnvm/libnvm.map
 	$(CC) -shared -o $@.new -Wl,-soname,libnvm.so.1 -Wl,--version-script=native/libnvm/libnvm.map -Wl,-z,defs $(filter %.o,$^) -pthread
 	@mv $@.new $@

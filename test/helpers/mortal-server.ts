@@ -24,6 +24,7 @@ const RESEND = 7;
 const IN_HEADER = 40;
 const RESENT = 1n << 63n;
 const CACHE_BYTES = 2 * 1024 * 1024;
+const IMAGE = { device: 1n, inode: 2n, path: '/image', domain: 'memory', declared: false } as const;
 
 /** What outlives a server. */
 export interface Estate {
@@ -218,7 +219,7 @@ export class MortalServer implements Channel {
       },
     });
     resend(this);
-    this.session = new Session(this.fs, this, { directIo: false, acls: true, debug: false, log: (_level, message) => this.log.push(message), shared, cached: this.cached });
+    this.session = new Session(this.fs, this, { directIo: false, acls: true, debug: false, log: (_level, message) => this.log.push(message), shared, cached: this.cached, image: IMAGE });
     this.started = true;
   }
 

@@ -122,3 +122,48 @@ t.test('damage is told to the filesystem, data that is not delivered is not', (t
   t.same(told(), ['noteDamage block 9: expected checksum'], 'a damaged structure');
   t.end();
 });
+
+t.test('files are mapped from the medium, or cached', (t) => {
+  const wire = new Wire({ image: { device: 7n, inode: 8n, path: '/dev/shm/image', domain: 'memory', declared: true } });
+  const RANGE = (size: number): number => (3 * 2 ** 30 + (size << 16) + 0x4e41) >>> 0;
+  const size = 64 + 24;
+  const handleOf = (body: Buffer, at = 0): number => Number(body.readBigUInt64LE(at));
+  const made = wire.ask(O.CREATE, 1, [u32(0o102, 0o100644, 0o022, 0), name('mapped')]).body;
+  const ino = handleOf(made);
+  const maker = handleOf(made, 128);
+  const range = (handle: number, flags: number): Buffer =>
+    Buffer.concat([u64(handle), u32(0, RANGE(size)), u64(0), u32(64, size), u64(0, 4096), u32(flags), Buffer.alloc(44)]);
+  const open = (): [handle: number, flags: number] => {
+    const { body } = wire.ask(O.OPEN, ino, [u32(2, 0)]);
+    return [handleOf(body), body.readUInt32LE(8)];
+  };
+  const release = (handle: number): number => wire.ask(O.RELEASE, ino, [u64(handle), u32(2, 0), u64(0)]).error;
+
+  const identity = wire.ask(O.IOCTL, ino, [ioctl(0x90404e40, Buffer.alloc(0), 4160)]).body.subarray(16);
+  t.same([identity.readUInt32LE(0), identity.readUInt32LE(4), identity.readUInt32LE(8), identity.readUInt32LE(12)], [1, 1, 1, 0], 'version, declared, memory, in the image');
+  t.same([identity.readBigUInt64LE(16), identity.readBigUInt64LE(24), identity.readBigUInt64LE(32)], [7n, 8n, BigInt(ino)], 'device, inode, the file');
+  t.equal(identity.toString('latin1', 64, identity.indexOf(0, 64)), '/dev/shm/image');
+
+  const [cached, flags] = open();
+  t.equal(flags, 2, 'KEEP_CACHE');
+  t.equal(wire.ask(O.IOCTL, ino, [range(maker, 2)]).error, Errno.EBUSY, 'not while another one has it open through the page cache');
+  t.equal(release(cached), 0);
+  t.equal(wire.ask(O.IOCTL, ino, [range(maker, 2)]).error, 0, 'the own open file does not count');
+  t.equal(wire.ask(O.IOCTL, ino, [range(maker, 6)]).error, 0, 'again, to write');
+  const [direct, directFlags] = open();
+  t.equal(directFlags & 1, 1, 'DIRECT_IO');
+  t.equal(wire.ask(O.IOCTL, ino, [range(direct, 2)]).error, 0, 'a second one who maps it');
+  t.equal(release(maker), 0);
+  t.equal(open()[1] & 1, 1, 'there is still one');
+  t.equal(release(direct), 0);
+  const [last, lastFlags] = open();
+  t.equal(lastFlags & 1, 0, 'cached again');
+  t.equal(release(last), 0);
+  t.equal(release(last), Errno.EIO, 'released once');
+
+  t.equal(wire.ask(O.IOCTL, ino, [range(0, 2)]).error, Errno.EINVAL, 'no open file');
+  t.equal(wire.ask(O.IOCTL, ino, [ioctl(RANGE(64), Buffer.alloc(64), 64)]).error, Errno.EINVAL, 'no room for an extent');
+  t.equal(wire.ask(O.IOCTL, ino, [ioctl(RANGE(size), Buffer.alloc(8), size)]).error, Errno.EINVAL, 'no range');
+  t.equal(new Wire().ask(O.IOCTL, 1, [ioctl(0x90404e40, Buffer.alloc(0), 4160)]).error, Errno.ENOTTY, 'where the medium can not be mapped');
+  t.end();
+});

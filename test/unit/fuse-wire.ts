@@ -1,6 +1,7 @@
 import type { Ranges } from '../../src/fs/types.js';
 import { asByteAddr } from '../../src/base/units.js';
 import type { Channel } from '../../src/fuse/channel.js';
+import type { ImageIdentity } from '../../src/fuse/ioctls.js';
 import type { LogFunction } from '../../src/fuse/log.js';
 import { Session } from '../../src/fuse/session.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
@@ -38,9 +39,9 @@ export class Wire implements Channel {
   results: number[] = [];
   private unique = 0x1_0000_0001;
 
-  constructor(options: { directIo?: boolean; debug?: boolean; acls?: boolean } = {}) {
+  constructor(options: { directIo?: boolean; debug?: boolean; acls?: boolean; image?: ImageIdentity } = {}) {
     const log: LogFunction = (level, message) => this.logged.push(`${level} ${message}`);
-    this.session = new Session(this.fs, this, { directIo: options.directIo ?? false, acls: options.acls ?? true, debug: options.debug ?? false, log });
+    this.session = new Session(this.fs, this, { directIo: options.directIo ?? false, acls: options.acls ?? true, debug: options.debug ?? false, log, image: options.image });
   }
 
   /** Sends a request and returns every message that came back. */

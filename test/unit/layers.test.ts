@@ -11,6 +11,7 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const LAYERS: readonly (readonly string[])[] = [
   ['src/base'],
   ['native'],
+  ['src/nvm'],
   ['src/pmem'],
   ['src/format', 'src/region'],
   ['src/journal'],
@@ -26,7 +27,7 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** Exceptions that narrow the rule: what a directory may import although, or only because, the order says otherwise. */
 const ALLOWED_FOR_MKFS = ['mkfs', 'src/base', 'src/pmem', 'src/format', 'src/journal'];
-const MAY_LOAD_ADDON = [/^native\//, /^src\/pmem\/mapped[^/]*\.ts$/, /^src\/region\/host[^/]*\.ts$/, /^src\/fuse\/devfuse[^/]*\.ts$/, /^src\/daemon\//];
+const MAY_LOAD_ADDON = [/^native\//, /^src\/pmem\/mapped[^/]*\.ts$/, /^src\/region\/host[^/]*\.ts$/, /^src\/fuse\/devfuse[^/]*\.ts$/, /^src\/daemon\//, /^src\/nvm\//];
 
 interface Import {
   readonly file: string;

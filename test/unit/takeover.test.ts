@@ -29,11 +29,22 @@ function setattr(valid: number, { size = 0, mode = 0 }: { size?: number; mode?: 
   return Buffer.concat([u32(valid, 0), u64(0, size, 0, 0, 0, 0), u32(0, 0, 0, mode, 0, 0, 0, 0)]);
 }
 
+const FILL = 1;
+const LEASE_TO_WRITE = 6;
+
+/** The ioctl of libnvm, on an open file. */
+function mapRange(handle: number, offset: number, length: number, flags: number): Buffer[] {
+  const size = 64 + 24 * 16;
+  return [u64(handle), u32(0, (3 * 2 ** 30 + (size << 16) + 0x4e41) >>> 0), u64(0), u32(64, size), u64(offset, length), u32(flags), bytes(44, 0)];
+}
+
 /** The volume that every case starts from, and the inodes in it by name. */
 interface Start {
   readonly estate: Estate;
   readonly kernel: Kernel;
   readonly inodes: Readonly<Record<string, number>>;
+  /** Of the files as they were made: how the kernel names them. */
+  readonly handles: Readonly<Record<string, number>>;
 }
 
 function prepare(): Start {
@@ -41,6 +52,7 @@ function prepare(): Start {
   const kernel = new Kernel();
   const server = new MortalServer(estate, kernel);
   const inodes: Record<string, number> = {};
+  const handles: Record<string, number> = {};
   const ask = (opcode: number, nodeid: number, ...parts: Buffer[]): Buffer => {
     kernel.send(server, opcode, nodeid, parts);
     const { answer } = kernel;
@@ -49,8 +61,9 @@ function prepare(): Start {
   };
   const entry = (key: string, body: Buffer): void => {
     inodes[key] = Number(body.readBigUInt64LE(0));
+    if (body.length > 128) handles[key] = Number(body.readBigUInt64LE(128));
   };
-  for (const key of ['file', 'other', 'target', 'lost', 'cut']) entry(key, ask(O.CREATE, ROOT, create(0o102), name(key)));
+  for (const key of ['file', 'other', 'target', 'lost', 'cut', 'mapped', 'shrunk', 'gone']) entry(key, ask(O.CREATE, ROOT, create(0o102), name(key)));
   for (const key of ['file', 'other', 'cut']) ask(O.WRITE, inodes[key] as number, ...writing(0, bytes(9000, 7)));
   for (const [key, length] of [['user.short', 5], ['user.long', 6000]] as const) ask(O.SETXATTR, inodes['other'] as number, u32(length, 0), name(key), bytes(length, 8));
   entry('directory', ask(O.MKDIR, ROOT, u32(0o755, 0), name('directory')));
@@ -59,14 +72,23 @@ function prepare(): Start {
   entry('anonymous', ask(O.TMPFILE, ROOT, create(0o102), name('x')));
   // Pieces far from each other: what covers them takes several transactions.
   for (let piece = 0; piece < 40; piece++) ask(O.WRITE, inodes['other'] as number, ...writing(32_768 + piece * 16_384, bytes(4096, piece)));
+  // Mapped from the medium by programs; one cut, one without a name meanwhile.
+  for (const key of ['mapped', 'shrunk', 'gone']) {
+    for (let piece = 0; piece < 20; piece++) ask(O.WRITE, inodes[key] as number, ...writing(piece * 16_384, bytes(4096, piece)));
+    ask(O.IOCTL, inodes[key] as number, ...mapRange(handles[key] as number, 0, 4096, LEASE_TO_WRITE));
+  }
+  ask(O.SETATTR, inodes['shrunk'] as number, setattr(8, { size: 1000 }));
+  ask(O.UNLINK, ROOT, name('gone'));
   kernel.send(server, O.FORGET, inodes['unheld'] as number, [u64(1)]);
   ask(O.UNLINK, ROOT, name('lost'));
   while (server.fs.backgroundStep());
-  return { estate: server.die(), kernel, inodes };
+  return { estate: server.die(), kernel, inodes, handles };
 }
 
 const start = prepare();
 const ino = (key: string): number => start.inodes[key] as number;
+
+const handle = (key: string): number => start.handles[key] as number;
 
 interface Case {
   readonly what: string;
@@ -116,6 +138,15 @@ const cases: readonly Case[] = [
   { what: 'OPEN', opcode: O.OPEN, nodeid: ino('file'), parts: [u32(2, 0)] },
   { what: 'RELEASE', opcode: O.RELEASE, nodeid: ino('other'), parts: [u64(0), u32(2, 0), u64(0)] },
   { what: 'COPY_FILE_RANGE', opcode: O.COPY_FILE_RANGE, nodeid: ino('other'), parts: [u64(0, 30_000, ino('file'), 0, 3000, 100_000, 0)] },
+  { what: 'OPEN', opcode: O.OPEN, nodeid: ino('file'), parts: [u32(0, 0)] },
+  { what: 'OPEN of a mapped file', opcode: O.OPEN, nodeid: ino('mapped'), parts: [u32(0, 0)] },
+  { what: 'RELEASE', opcode: O.RELEASE, nodeid: ino('file'), parts: [u64(handle('file')), u32(0, 0), u64(0)] },
+  { what: 'IOCTL that leases', opcode: O.IOCTL, nodeid: ino('cut'), parts: mapRange(handle('cut'), 0, 4096, LEASE_TO_WRITE) },
+  { what: 'IOCTL that fills', opcode: O.IOCTL, nodeid: ino('mapped'), parts: mapRange(handle('mapped'), 0, 81_920, FILL) },
+  { what: 'SETATTR that cuts a mapped file', opcode: O.SETATTR, nodeid: ino('mapped'), parts: [setattr(8, { size: 1000 })] },
+  { what: 'FALLOCATE that punches a mapped file', opcode: O.FALLOCATE, nodeid: ino('mapped'), parts: [u64(0, 5000, 100_001), u32(3, 0)] },
+  { what: 'RELEASE of a mapped file that was cut', opcode: O.RELEASE, nodeid: ino('shrunk'), parts: [u64(handle('shrunk')), u32(0, 0), u64(0)] },
+  { what: 'RELEASE of a mapped file without a name', opcode: O.RELEASE, nodeid: ino('gone'), parts: [u64(handle('gone')), u32(0, 0), u64(0)] },
   { what: 'READ', opcode: O.READ, nodeid: ino('file'), parts: [u64(0, 0), u32(9000, 0), u64(0), u32(0, 0)] },
   { what: 'READDIR', opcode: O.READDIR, nodeid: ROOT, parts: [u64(0, 0), u32(4096, 0), u64(0), u32(0, 0)] },
   { what: 'READDIRPLUS', opcode: O.READDIRPLUS, nodeid: ROOT, parts: [u64(0, 0), u32(4096, 0), u64(0), u32(0, 0)] },
@@ -189,6 +220,8 @@ function finish(estate: Estate, kernel: Kernel, server: MortalServer, testCase: 
   }
   while (fs.backgroundStep());
   const state = dump(fs, contents(estate, fs));
+  for (const [number, page] of estate.openPages) page.forEach((count, i) => count > 0 && state.push(`inode ${String(number * 4096 + i)} is open ${String(count)} times`));
+  for (const leased of [...fs.leases()].map(([, file]) => file).sort((a, b) => a - b)) state.push(`inode ${String(leased)} is mapped`);
   // Files without a name are used, too.
   for (const held of kernel.lookups.keys()) {
     const attributes = new Attributes();
