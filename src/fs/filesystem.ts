@@ -312,7 +312,9 @@ export class FileSystem implements FileSystemOperations {
     this.core.journal.begin();
     try {
       const record = this.core.inodes.edit(ino);
+      const before = flagsOf(this.view, record);
       changeFlags(this.view, record, flags, project);
+      if (((before ^ flags) & InodeFlag.noAtime) !== 0) this.regions.handOverAccessTime(ino, record, (flags & InodeFlag.noAtime) !== 0);
       stampChange(this.view, record, this.core.clock, false);
       this.commit(0);
     } catch (error) {
@@ -336,6 +338,18 @@ export class FileSystem implements FileSystemOperations {
     const bytes = describeRange(this.core, this.content.extents, ino, offset, length, ranges);
     if (!silent) this.noteAccess(ino);
     return bytes;
+  }
+
+  populate(ino: Ino, offset: number, length: number): void {
+    const record = this.core.inodes.get(ino);
+    if (this.readOnly || typeOf(this.view, record) !== FileType.regular || this.regions.isRegion(record)) return;
+    const flags = flagsOf(this.view, record);
+    if ((flags & InodeFlag.sync) === 0 && !this.regions.isWanted(flags)) return;
+    const end = Math.min(offset + length, sizeOf(this.view, record));
+    if (!(offset < end)) return;
+    this.beginChange();
+    this.reclaim.finish(ino);
+    this.content.populate(ino, offset, end);
   }
 
   write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number, mapped = false): number {

@@ -63,6 +63,11 @@ export interface FileSystemOperations {
    */
   read(ino: Ino, offset: number, length: number, ranges: Ranges, silent?: boolean): number;
   /**
+   * Before a read by one who may write: a page that he has mapped may be about to be handed to him. In a DAX or synchronous file of the image what are holes in the range
+   * becomes written blocks of zero bytes, durable on return (promise 3). ENOSPC.
+   */
+  populate(ino: Ino, offset: number, length: number): void;
+  /**
    * Copies the bytes to the medium, allocating as needed; durable on return. Returns the bytes written: `length`, or fewer where the
    * largest file ends. `mapped`: what a program stored through a mapping that it made when it was allowed to write. EFBIG, ENOSPC, EPERM.
    */

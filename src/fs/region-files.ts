@@ -2,11 +2,12 @@ import { FsError, fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import type { FileContent } from '../file/content.js';
 import { FileType, IncompatFeature, Inode, InodeFlag } from '../format/layout.js';
+import { getI64 } from '../format/numbers.js';
 import { NO_REQUEST } from '../journal/log.js';
 import { RegionAttributes, type RegionFile, type Regions, RegionTime } from '../region/regions.js';
 import type { Core } from '../space/core.js';
 import { flagsOf } from './inode-flags.js';
-import { sizeOf, typeOf } from './records.js';
+import { setTime, sizeOf, Time, typeOf } from './records.js';
 import { type AttributeChange, type Attributes, Change, type Statistics } from './types.js';
 
 /** Which files are DAX files: those with the flag, all, or none. */
@@ -20,6 +21,14 @@ export interface RegionOptions {
 
 /** Host files kept open at most. */
 const OPEN_FILES_MAX = 256;
+/** An open host file, and what was seen of its ctime. */
+interface OpenRegion {
+  readonly file: RegionFile;
+  /** Seconds and nanoseconds: of the host file, and what was shown for it. */
+  seen: readonly [number, number] | null;
+  shown: readonly [number, number];
+}
+
 const PLACED = InodeFlag.region | InodeFlag.regionDraft;
 const TIMES = Change.atime | Change.mtime | Change.atimeNow | Change.mtimeNow;
 
@@ -29,7 +38,7 @@ const TIMES = Change.atime | Change.mtime | Change.atimeNow | Change.mtimeNow;
  */
 export class RegionFiles {
   /** In the order of their last use. */
-  private readonly open = new Map<Ino, RegionFile>();
+  private readonly open = new Map<Ino, OpenRegion>();
   private readonly attributes = new RegionAttributes();
   /** Why host files are not of use although there could be some: who serves them says so. */
   servedBy: () => string | null = () => null;
@@ -91,7 +100,7 @@ export class RegionFiles {
     if (known !== undefined) {
       this.open.delete(ino);
       this.open.set(ino, known);
-      return known;
+      return known.file;
     }
     const { regions } = this.options;
     if (regions === null) return fail('EIO', `the data of inode ${String(ino)} is in the region directory, which is not there`);
@@ -134,10 +143,26 @@ export class RegionFiles {
       to.atimeSeconds = from.atimeSeconds;
       to.atimeNanoseconds = from.atimeNanoseconds;
     }
-    const later = from.ctimeSeconds > to.ctimeSeconds || (from.ctimeSeconds === to.ctimeSeconds && from.ctimeNanoseconds > to.ctimeNanoseconds);
-    if (!later) return;
-    to.ctimeSeconds = from.ctimeSeconds;
-    to.ctimeNanoseconds = from.ctimeNanoseconds;
+    this.showChangeTime(ino, to);
+  }
+
+  /**
+   * The later of the two ctimes. The host's clock may lag behind ours by some milliseconds, so a change of the host file could go unseen behind one of the inode: what is
+   * shown moves on whenever the host's does.
+   */
+  private showChangeTime(ino: Ino, to: Attributes): void {
+    const entry = this.open.get(ino);
+    const { ctimeSeconds, ctimeNanoseconds } = this.attributes;
+    if (entry === undefined) return;
+    let time: readonly [number, number] = [to.ctimeSeconds, to.ctimeNanoseconds];
+    if (isLater([ctimeSeconds, ctimeNanoseconds], time)) time = [ctimeSeconds, ctimeNanoseconds];
+    if (entry.seen !== null) {
+      const moved = isLater([ctimeSeconds, ctimeNanoseconds], entry.seen);
+      if (!isLater(time, entry.shown)) time = moved ? justAfter(entry.shown) : entry.shown;
+    }
+    entry.seen = [ctimeSeconds, ctimeNanoseconds];
+    entry.shown = time;
+    [to.ctimeSeconds, to.ctimeNanoseconds] = time;
   }
 
   /** What of a change of attributes is the host file's, after its inode was changed. */
@@ -151,6 +176,19 @@ export class RegionFiles {
     this.file(ino).setTimes(change.atimeSeconds, atime, change.mtimeSeconds, mtime);
   }
 
+  /** The flag noAtime comes or goes: until now the one who keeps the access time was the host, or the inode. `record` is editable. */
+  handOverAccessTime(ino: Ino, record: number, toInode: boolean): void {
+    if (!this.isRegion(record) || this.isDraft(record)) return;
+    const file = this.file(ino);
+    if (toInode) {
+      file.attributes(this.attributes);
+      setTime(this.view, record, Time.atime, this.attributes.atimeSeconds, this.attributes.atimeNanoseconds);
+    } else {
+      const { view } = this;
+      file.setTimes(getI64(view, record + Inode.atimeSeconds), view.getUint32(record + Inode.atimeNanoseconds, true), 0, RegionTime.omit);
+    }
+  }
+
   /** The inode of this record is about to be freed: first goes its host file, if it may have one. EIO if that can't be: it must not be forgotten. */
   remove(ino: Ino, record: number): void {
     if ((flagsOf(this.view, record) & PLACED) === 0) return;
@@ -161,7 +199,7 @@ export class RegionFiles {
   }
 
   close(): void {
-    for (const file of this.open.values()) file.close();
+    for (const { file } of this.open.values()) file.close();
     this.open.clear();
     this.options.regions?.close();
   }
@@ -241,17 +279,25 @@ export class RegionFiles {
   private keep(ino: Ino, file: RegionFile): RegionFile {
     if (this.open.size >= OPEN_FILES_MAX) {
       for (const [oldest, old] of this.open) {
-        old.close();
+        old.file.close();
         this.open.delete(oldest);
         break;
       }
     }
-    this.open.set(ino, file);
+    this.open.set(ino, { file, seen: null, shown: [0, 0] });
     return file;
   }
 
   private forget(ino: Ino): void {
-    this.open.get(ino)?.close();
+    this.open.get(ino)?.file.close();
     this.open.delete(ino);
   }
+}
+
+function isLater(a: readonly [number, number], b: readonly [number, number]): boolean {
+  return a[0] > b[0] || (a[0] === b[0] && a[1] > b[1]);
+}
+
+function justAfter([seconds, nanoseconds]: readonly [number, number]): readonly [number, number] {
+  return nanoseconds + 1 < 1e9 ? [seconds, nanoseconds + 1] : [seconds + 1, 0];
 }

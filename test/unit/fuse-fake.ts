@@ -96,6 +96,10 @@ export class FakeFileSystem implements FileSystemOperations {
     return false;
   }
 
+  populate(): void {
+    // Nobody maps anything.
+  }
+
   serveRegions(): void {
     // There are none.
   }

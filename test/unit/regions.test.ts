@@ -185,6 +185,30 @@ t.test('where nobody can serve a region, the file is in the image, opened for di
   t.end();
 });
 
+t.test('a page of a DAX file in the image is reachable before it is handed out', (t) => {
+  const kit = Kit.new();
+  const { fs, pmem } = kit.volume;
+  fs.serveRegions(() => 'no passthrough');
+  const file = kit.make('file');
+  kit.flag(file, InodeFlag.dax);
+  kit.change(file, { mask: Change.size, size: 20 * BLOCK + 100 });
+  fs.allocate(file, AllocateMode.keepSize, 2 * BLOCK, BLOCK);
+  kit.write(file, 5 * BLOCK, 10);
+  fs.populate(file, BLOCK, 6 * BLOCK);
+  const crashed = new Kit(openOn(pmem.fork()), kit.regions);
+  t.equal(crashed.volume.fs.seek(file, 0, SeekWhence.data), BLOCK, 'all of the range');
+  t.equal(crashed.volume.fs.seek(file, BLOCK, SeekWhence.hole), 7 * BLOCK, 'and nothing else');
+  t.same(crashed.volume.read(file, 5 * BLOCK, 10), kit.volume.read(file, 5 * BLOCK, 10), 'what was there stays');
+  fs.populate(file, 20 * BLOCK, BLOCK);
+  t.equal(kit.volume.attributes(file).size, 20 * BLOCK + 100, 'the size stays');
+  t.equal(fs.seek(file, 7 * BLOCK, SeekWhence.data), 20 * BLOCK);
+  const plain = kit.make('plain');
+  kit.change(plain, { mask: Change.size, size: BLOCK });
+  fs.populate(plain, 0, BLOCK);
+  t.equal(kit.volume.attributes(plain).blocks, 0, 'other files keep their holes');
+  t.end();
+});
+
 t.test('a draft that can’t become a region becomes a file of the image', (t) => {
   const kit = Kit.new('always');
   const ino = kit.make('file');

@@ -43,6 +43,7 @@ export function read(session: Session): void {
   const size = Math.min(request.u32(ReadIn.size), MAX_IO_BYTES);
   const silent = (request.u32(ReadIn.flags) & OpenFlag.NOATIME) !== 0;
   session.timesDue = true;
+  if ((request.u32(ReadIn.flags) & OpenFlag.ACCMODE) === OpenFlag.READ_WRITE) fs.populate(request.nodeid, offset, size);
   replies.data(fs.read(request.nodeid, offset, size, ranges, silent), ranges);
 }
 
