@@ -1,4 +1,4 @@
-import { FsError } from '../src/base/errno.js';
+import { FsError, messageOf } from '../src/base/errno.js';
 import { formatSize } from '../src/base/sizes.js';
 import { asByteAddr } from '../src/base/units.js';
 import { BLOCK_SIZE } from '../src/format/layout.js';
@@ -25,7 +25,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (!isExpected(error)) throw error;
-    process.stderr.write(`mkfs.nvmfs: ${error.message}\n`);
+    process.stderr.write(`mkfs.nvmfs: ${messageOf(error)}\n`);
     return 1;
   }
 }

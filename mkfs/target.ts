@@ -1,5 +1,6 @@
 import {
-  closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readSync, statfsSync, statSync, truncateSync, unlinkSync, type Stats,
+  closeSync, constants, existsSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statfsSync, statSync, truncateSync,
+  unlinkSync, type Stats,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { FsError } from '../src/base/errno.js';
@@ -28,12 +29,21 @@ const HOST_ROOM_BYTES = 64 * 1024;
  */
 export function inspectTarget(path: string, size: number | null, force: boolean): Target {
   const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) return absentTarget(path, size);
+  if (stats === undefined) {
+    refuseDanglingLink(path);
+    return absentTarget(path, size);
+  }
   if (stats.isDirectory()) throw new FsError('EISDIR', `${path} is a directory; a file or a block device is needed`);
   if (stats.isFile()) return fileTarget(path, stats, force);
   if (stats.isBlockDevice()) return deviceTarget(path, stats, 'block device');
   if (stats.isCharacterDevice() && existsSync(daxSizePath(stats))) return deviceTarget(path, stats, 'dax device');
   throw new FsError('EINVAL', `${path} is neither a regular file nor a block device nor a device of persistent memory`);
+}
+
+/** A file made through it would lie where nobody expects it. */
+function refuseDanglingLink(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return;
+  throw new FsError('ENOENT', `${path} is a symbolic link to ${readlinkSync(path)}, which does not exist`);
 }
 
 function absentTarget(path: string, size: number | null): Target {

@@ -1,12 +1,15 @@
 // Bundles each command with its modules into one file, dist/bundle/MODULE.cjs: node starts one file in half the time it takes
-// for twenty. Packages stay where they are. bin/launch.cjs takes the bundle where there is one that is not older than the module.
+// for twenty. bin/launch.cjs takes the bundle where there is one that is not older than the module.
 import { readFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const dist = resolve(dirname(fileURLToPath(import.meta.url)), '../dist');
-const modules = ['mkfs/cli', 'src/cli/nvmfs', 'src/cli/fsck', 'src/cli/mount-helper', 'src/daemon/main', 'src/daemon/server'];
+const commands = ['mkfs/cli', 'src/cli/nvmfs', 'src/cli/fsck', 'src/cli/mount-helper', 'src/daemon/main', 'src/daemon/server'];
+/** What the commands import only when they need it: bundles of their own, not to be read at every start. */
+const parts = ['src/cli/nvmfs-commands', 'src/daemon/unsupervised'];
+const modules = [...commands, ...parts];
 
 /** In a bundle, `import.meta.url` of a module stays what it was: modules look for their package with it. */
 const keepModuleUrls = {
@@ -19,6 +22,17 @@ const keepModuleUrls = {
   },
 };
 
+const importPartsFromBundles = (directory) => ({
+  name: 'import parts from their bundles',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\./ }, ({ path, kind, resolveDir }) => {
+      const module = relative(dist, resolve(resolveDir, path)).replace(/\.js$/, '');
+      if (kind !== 'dynamic-import' || !parts.includes(module)) return undefined;
+      return { path: `./${relative(directory, join(dist, 'bundle', `${module}.cjs`))}`, external: true };
+    });
+  },
+});
+
 for (const module of modules) {
   const outfile = join(dist, 'bundle', `${module}.cjs`);
   const toDist = relative(dirname(outfile), dist);
@@ -29,8 +43,11 @@ for (const module of modules) {
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    packages: 'external',
-    plugins: [keepModuleUrls],
+    // One of them looks for its files beside itself, the other for a library.
+    external: ['yargs', 'fuse-native'],
+    // import() would start node's other module loader.
+    supported: { 'dynamic-import': false },
+    plugins: [keepModuleUrls, importPartsFromBundles(dirname(outfile))],
     banner: { js: `const moduleUrl = (path) => require('node:url').pathToFileURL(require('node:path').join(__dirname, ${JSON.stringify(toDist)}, path)).href;` },
     logLevel: 'warning',
   });

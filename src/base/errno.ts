@@ -71,9 +71,14 @@ export function fail(code: ErrnoName, message?: string): never {
   throw new FsError(code, message);
 }
 
+/** How node words what a system call about a path came to. */
+const NODE_MESSAGE = /^E[A-Z0-9]+: (?<reason>.*), [a-z]+ '(?<path>.*)'$/s;
+
 /** The text of a failure for people; its stack if it is a bug. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const expected = error instanceof FsError || 'errno' in error;
-  return expected ? error.message : (error.stack ?? error.message);
+  if (!expected) return error.stack ?? error.message;
+  const { path, reason } = NODE_MESSAGE.exec(error.message)?.groups ?? {};
+  return path === undefined || reason === undefined ? error.message : `${path}: ${reason}`;
 }

@@ -40,6 +40,8 @@ export class LinkPass {
   private checkDirectory(ino: number, page: InodePage, slot: number): void {
     const nlink = page.nlink[slot] ?? 0;
     const { parent, foundParent, subdirectories } = page.directories;
+    // Of a directory with an entry, the parent is compared below.
+    if (ino !== ROOT_INO && parent[slot] === 0 && (nlink === 0 || foundParent[slot] === 0)) this.report('directory-parent', ino, 'parent', 'at least 1', 0);
     if (ino === ROOT_INO) {
       foundParent[slot] = ROOT_INO;
     } else if (nlink === 0) {

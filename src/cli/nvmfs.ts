@@ -1,75 +1,24 @@
-import yargs, { type Argv } from 'yargs';
-import { packageVersion } from '../base/version.js';
+import { parseArgs } from 'node:util';
 import { splitOptions } from './mount-options.js';
 
 /**
  * The command `nvmfs`. `args` are the words after the command's name; returns the exit code:
  * 0 done, 1 wrong usage, otherwise what the subcommand says.
+ *
+ * A mount is what somebody waits for, at every boot, and yargs takes longer to load than the rest of it: so a mount that is
+ * plainly right is read without.
  */
 export async function main(args: readonly string[]): Promise<number> {
-  let exitCode = 0;
-  const finish = (code: number): void => {
-    exitCode = code;
-  };
-  const parser = describe(args, finish);
-  try {
-    await parser.parseAsync();
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`nvmfs: ${error.message}; see nvmfs --help\n`);
-    return 1;
+  const plain = plainMount(args);
+  if (plain === null) {
+    const { runCommand } = await import('./nvmfs-commands.js');
+    return runCommand(args);
   }
-  return exitCode;
+  const { runMount } = await import('../daemon/mount.js');
+  return runMount(plain);
 }
 
-class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
-function describe(args: readonly string[], finish: (code: number) => void): Argv {
-  const parser = yargs([...args]);
-  return parser
-    .scriptName('nvmfs')
-    .usage('usage: $0 COMMAND [options]\n\nA filesystem for persistent memory in user space.')
-    .parserConfiguration({ 'parse-numbers': false, 'parse-positional-numbers': false, 'boolean-negation': false })
-    .command('mount <image> <directory>', 'mount a volume; goes to the background when it serves', mountOptions, async (given) => {
-      finish(await mount(given));
-    })
-    .command('umount <directory>', 'unmount a volume and wait until its daemon has finished', umountOptions, async (given) => {
-      const { runUmount } = await import('../daemon/umount.js');
-      finish(await runUmount(given.directory, { lazy: given.lazy }));
-    })
-    .command('version', 'print the version', {}, () => {
-      process.stdout.write(`nvmfs ${packageVersion()}\n`);
-    })
-    .command('help', 'print this; help on one command: nvmfs COMMAND --help', {}, async () => {
-      process.stdout.write(`${await parser.getHelp()}\n`);
-    })
-    .demandCommand(1, 1, 'no command given', 'one command expected')
-    .strict()
-    .help('help')
-    .alias('help', 'h')
-    .version(`nvmfs ${packageVersion()}`)
-    .alias('version', 'V')
-    .wrap(100)
-    .exitProcess(false)
-    .fail((message: string | null, error: Error | undefined) => {
-      // Only what yargs itself has to say is about usage; what a command throws goes on as it is.
-      if (error !== undefined && error.name !== 'YError') throw error;
-      throw new UsageError(message ?? error?.message ?? 'wrong usage');
-    });
-}
-
-function mountOptions(command: Argv) {
-  return command
-    .positional('image', { type: 'string', demandOption: true, describe: 'file or device that holds the volume' })
-    .positional('directory', { type: 'string', demandOption: true, describe: 'where to mount it' })
-    .option('options', { alias: 'o', type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'mount options, separated by commas' })
-    .option('foreground', { alias: 'f', type: 'boolean', default: false, describe: 'stay in the foreground, log to stderr' })
-    .option('verbose', { alias: 'v', type: 'boolean', default: false, describe: 'say more' });
-}
-
-interface MountArguments {
+interface PlainMount {
   readonly image: string;
   readonly directory: string;
   readonly options: readonly string[];
@@ -77,19 +26,26 @@ interface MountArguments {
   readonly verbose: boolean;
 }
 
-async function mount(given: MountArguments): Promise<number> {
-  const { runMount } = await import('../daemon/mount.js');
-  return runMount({
-    image: given.image,
-    directory: given.directory,
-    options: given.options.flatMap(splitOptions),
-    foreground: given.foreground,
-    verbose: given.verbose,
-  });
-}
-
-function umountOptions(command: Argv) {
-  return command
-    .positional('directory', { type: 'string', demandOption: true, describe: 'where the volume is mounted' })
-    .option('lazy', { alias: 'l', type: 'boolean', default: false, describe: 'detach now, finish when it is no longer in use' });
+/** A `mount` with all that it needs and nothing that this function does not understand; null: yargs is to judge. */
+export function plainMount(args: readonly string[]): PlainMount | null {
+  if (args[0] !== 'mount') return null;
+  try {
+    const { values, positionals } = parseArgs({
+      args: args.slice(1),
+      options: {
+        options: { type: 'string', short: 'o', multiple: true, default: [] },
+        foreground: { type: 'boolean', short: 'f', default: false },
+        verbose: { type: 'boolean', short: 'v', default: false },
+      },
+      allowPositionals: true,
+    });
+    const [image, directory, ...rest] = positionals;
+    if (image === undefined || directory === undefined || rest.length > 0) return null;
+    // -o=ro means -o ro to yargs.
+    if (values.options.some((word) => word.startsWith('='))) return null;
+    return { image, directory, options: values.options.flatMap(splitOptions), foreground: values.foreground, verbose: values.verbose };
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return null;
+  }
 }

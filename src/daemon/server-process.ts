@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { addon, isAddonError } from '../../native/addon.js';
@@ -81,8 +80,7 @@ export class ServerProcess {
     let sayServing: (serves: boolean) => void;
     this.opened = new Promise((resolve) => (sayOpened = resolve));
     this.serving = new Promise((resolve) => (sayServing = resolve));
-    const lines = createInterface({ input: this.child.stdio[ServerFd.reports] as Readable });
-    lines.on('line', (line) => {
+    onLines(this.child.stdio[ServerFd.reports] as Readable, (line) => {
       const report = JSON.parse(line) as ServerReport;
       if ('log' in report) log(...report.log);
       else if ('opened' in report) sayOpened(report.opened);
@@ -136,6 +134,16 @@ export class ServerProcess {
       if (!isAddonError(error) || error.code !== 'EPIPE') throw error;
     }
   }
+}
+
+/** Calls back with every whole line; node:readline would take longer to load than a server to open a volume. */
+function onLines(stream: Readable, callback: (line: string) => void): void {
+  let rest = '';
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    lines.forEach(callback);
+  });
 }
 
 /** For messages: how a server ended. */

@@ -1,7 +1,7 @@
 import { closeSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FsError } from '../base/errno.js';
-import { mountDevice } from '../fuse/devfuse.js';
+import { mountDevice } from '../fuse/devfuse-mount.js';
 import { InitFlag2 } from '../fuse/flags.js';
 import type { LogFunction } from '../fuse/log.js';
 import { SharedState } from '../fuse/shared-state.js';

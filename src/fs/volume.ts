@@ -3,6 +3,7 @@ import { FsError, fail } from '../base/errno.js';
 import type { HashFunction } from '../dir/directory.js';
 import { BLOCK_SIZE, ROOT_INO } from '../format/layout.js';
 import { featureNames, type Geometry, KNOWN_READ_ONLY_COMPAT, readSuperblock } from '../format/superblock.js';
+import type { Allocate } from '../journal/cache.js';
 import type { LogPosition } from '../journal/log.js';
 import { recoverJournal } from '../journal/recovery.js';
 import { type CommittedRequest, findRequest } from '../journal/requests.js';
@@ -25,6 +26,8 @@ export interface VolumeOptions {
   readOnly?: boolean;
   /** Limit of the metadata cache, bytes. */
   cacheBytes?: number;
+  /** Gives the memory of that cache: for tests, which open thousands of volumes one after the other. */
+  allocate?: Allocate;
   clock?: Clock;
   log?: VolumeLog;
   /** When reading changes access times. Default: never. */
@@ -82,7 +85,7 @@ export function openVolume(pmem: Pmem, options: VolumeOptions): FileSystemOperat
   const { kept } = options;
   kept?.recovered(position.sequence, (idLow, idHigh, since) => findRequest(medium, geometry, position, { idLow, idHigh, since }));
   const cacheBlocks = Math.floor(Math.max(options.cacheBytes ?? CACHE_BYTES, CACHE_BYTES_MIN) / BLOCK_SIZE);
-  const core = new Core(medium, geometry, options.clock ?? new SystemClock(), position, cacheBlocks);
+  const core = new Core(medium, geometry, options.clock ?? new SystemClock(), position, cacheBlocks, options.allocate);
   core.groups.onDamage = core.orphans.onDamage = (message) => {
     log('error', message);
   };

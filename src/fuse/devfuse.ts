@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { addon, isAddonError, type ImageHandle } from '../../native/addon.js';
+import { addon, type ImageHandle } from '../../native/addon.js';
 import { assert } from '../base/assert.js';
 import { Errno, errnoName, FsError } from '../base/errno.js';
 import type { FileSystemOperations } from '../fs/operations.js';
@@ -19,16 +19,6 @@ const REQUESTS_PER_STEP = 64;
 const FLUSH_TIMES_MS = 1000;
 /** After `stop`: the queue is taken for empty when receive has returned nothing this often (one may be the event loop's). */
 const EMPTY_RECEIVES = 3;
-
-/** Mounts as the settings say; returns the descriptor of the device. Throws FsError as Transport.mount does. */
-export function mountDevice({ source, directory, subtype, allowOther, maxRead, readOnly, flags }: MountSettings): number {
-  try {
-    const all = readOnly ? ['ro', ...flags] : flags;
-    return addon.mountDevice({ source, directory, subtype, allowOther, maxRead, flags: all, defaultPermissions: true });
-  } catch (error) {
-    throw isAddonError(error) ? new FsError(error.errno, error.message) : error;
-  }
-}
 
 /**
  * Raw /dev/fuse. The thread of the event loop itself waits for requests, in the addon, and returns to the loop whenever
@@ -63,7 +53,8 @@ export class DevFuseTransport implements Transport, Channel {
     return new Promise((resolve, reject) => {
       this.ended = resolve;
       this.failed = reject;
-      this.turn();
+      // Not now: the first turn may wait for a request, and the caller has things to do and to say before.
+      setImmediate(this.turn);
     });
   }
 

@@ -10,6 +10,11 @@ const HEADED = 0x10000;
 const EMPTY = -1;
 const HASH_MULTIPLIER = 0x9e3779b1;
 
+/** Gives memory of so many bytes. */
+export type Allocate = (bytes: number) => ArrayBuffer;
+
+const newMemory: Allocate = (bytes) => new ArrayBuffer(bytes);
+
 /**
  * A bounded cache of metadata blocks in one array of DRAM.
  *
@@ -43,7 +48,8 @@ export class BlockCache {
 
   /**
    * `slots`: capacity in blocks; `extraBlocks`: that many further blocks of room at the end of `bytes` (see `extraBase`) for the
-   * transaction's own use, so that everything can be compared and copied inside one array.
+   * transaction's own use, so that everything can be compared and copied inside one array. `allocate`: gives its memory,
+   * any bytes in it.
    */
   constructor(
     private readonly pmem: Pmem,
@@ -53,9 +59,10 @@ export class BlockCache {
     private readonly totalBlocks: number,
     readonly slots: number,
     extraBlocks: number,
+    allocate: Allocate = newMemory,
   ) {
     assert(slots >= 256, 'the metadata cache holds at least 256 blocks');
-    const buffer = new ArrayBuffer((slots + extraBlocks) * BLOCK_SIZE);
+    const buffer = allocate((slots + extraBlocks) * BLOCK_SIZE);
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
     this.blocks = new Float64Array(slots).fill(EMPTY);

@@ -19,7 +19,7 @@ import { setU48, setU64 } from '../format/numbers.js';
 import type { Geometry } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { Blocks } from './blocks.js';
-import { BlockCache } from './cache.js';
+import { type Allocate, BlockCache } from './cache.js';
 import { Log, type LogPosition, NO_REQUEST, Request } from './log.js';
 
 const LINES_PER_INODE = INODE_SIZE / LINE_SIZE;
@@ -80,15 +80,16 @@ export class Journal implements Blocks {
   /** Called with the base of an inode-table block whose pending timestamps are on the medium, or whose inodes are gone. */
   onTimesWritten: (base: number) => void = () => undefined;
 
-  /** `cacheBlocks`: capacity of the metadata cache. */
+  /** `cacheBlocks`: capacity of the metadata cache; `allocate`: see BlockCache. */
   constructor(
     private readonly pmem: Pmem,
     private readonly geometry: Geometry,
     position: LogPosition,
     cacheBlocks: number,
+    allocate?: Allocate,
   ) {
     const extra = TRANSACTION_BLOCKS_MAX + 1 + RECORD_BLOCKS;
-    this.cache = new BlockCache(pmem, geometry.seed, geometry.totalBlocks, cacheBlocks, extra);
+    this.cache = new BlockCache(pmem, geometry.seed, geometry.totalBlocks, cacheBlocks, extra, allocate);
     this.bytes = this.cache.bytes;
     this.view = this.cache.view;
     this.log = new Log(pmem, geometry, position);
@@ -97,6 +98,7 @@ export class Journal implements Blocks {
     this.pendingRecords = new Uint16Array(cacheBlocks);
     this.undoBase = this.cache.extraBase;
     this.zeroBase = this.undoBase + TRANSACTION_BLOCKS_MAX * BLOCK_SIZE;
+    this.bytes.fill(0, this.zeroBase, this.zeroBase + BLOCK_SIZE);
     this.recordBase = this.zeroBase + BLOCK_SIZE;
   }
 

@@ -123,7 +123,12 @@ function lastTwo(
       const next = readRecord(pmem, geometry, segment, record.offset + record.bytes.length);
       record = next?.sequence === record.sequence + 1 ? next : undefined;
     }
-    if (record?.sequence === last.sequence - 1) previous = record;
+    // Behind a damaged record it is no worse than in a whole chain.
+    if (record === undefined) record = nextRecord(pmem, geometry, segment, 0);
+    while (record !== undefined && record.sequence !== last.sequence - 1) {
+      record = nextRecord(pmem, geometry, segment, record.offset + record.bytes.length);
+    }
+    previous = record;
   }
   return { last, previous };
 }
@@ -149,10 +154,19 @@ function checkState(pmem: Pmem, geometry: Geometry, lastSequence: number): void 
 }
 
 /**
- * Looks for a valid record later than the last one at or behind a place of a segment. A valid older one ends the search: records of one lap
- * of the ring lie one right behind the other, so the present lap has not come so far.
+ * Looks for a valid record later than the last one at or behind a place of a segment. An older one does not end the search: it may be what a
+ * lost store left in the middle of the present lap of the ring. But what is left of an older lap is gone over from record to record.
  */
 function checkNoneLater(pmem: Pmem, geometry: Geometry, segment: number, from: number, lastSequence: number): void {
+  let found = nextRecord(pmem, geometry, segment, from);
+  while (found !== undefined) {
+    if (found.sequence > lastSequence) endsTooEarly(`there is a record of transaction ${String(found.sequence)}`, lastSequence);
+    found = nextRecord(pmem, geometry, segment, endOfChain(pmem, geometry, found, lastSequence));
+  }
+}
+
+/** The first valid record at or behind a place of a segment, whatever is before it. */
+function nextRecord(pmem: Pmem, geometry: Geometry, segment: number, from: number): FoundRecord | undefined {
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
   const start = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes;
   for (let chunkAt = from; chunkAt < segmentBytes; chunkAt += BLOCK_SIZE) {
@@ -161,27 +175,51 @@ function checkNoneLater(pmem: Pmem, geometry: Geometry, segment: number, from: n
     for (let at = 0; at < length; at += LINE_SIZE) {
       if (scratch.getUint32(at + JournalRecord.magic, true) !== Magic.record) continue;
       const record = readRecord(pmem, geometry, segment, chunkAt + at);
-      if (record === undefined) continue;
-      if (record.sequence <= lastSequence) return;
-      endsTooEarly(`there is a record of transaction ${String(record.sequence)}`, lastSequence);
+      if (record !== undefined) return record;
     }
   }
+  return undefined;
+}
+
+/**
+ * Offset of the end of the older records that lie one right behind the other from `first` on, with consecutive numbers. Of those in between only the
+ * headers are looked at: a record of a later lap leaves none of them where it lies. The one it begins in is the last of the chain, so that one must be whole.
+ */
+function endOfChain(pmem: Pmem, geometry: Geometry, first: FoundRecord, lastSequence: number): number {
+  const { segment } = first;
+  let { sequence, offset: last } = first;
+  let end = last + first.bytes.length;
+  while (sequence < lastSequence) {
+    const length = headerAt(pmem, geometry, segment, end);
+    if (length === 0 || getU64(header, JournalRecord.sequence) !== sequence + 1) break;
+    sequence += 1;
+    last = end;
+    end += length;
+  }
+  return last === first.offset || readRecord(pmem, geometry, segment, last) !== undefined ? end : last + LINE_SIZE;
 }
 
 function endsTooEarly(evidence: string, lastSequence: number): never {
   fail('EUCLEAN', `the journal is damaged: its records end at transaction ${String(lastSequence)}, but ${evidence}; run fsck.nvmfs`);
 }
 
+/** Reads what may be the header of a record into `header`. Returns the length of the record, 0 if it is none. */
+function headerAt(pmem: Pmem, geometry: Geometry, segment: number, offset: number): number {
+  const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
+  if (offset + RECORD_HEADER_SIZE > segmentBytes) return 0;
+  pmem.load(asByteAddr(geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset), headerBytes, 0, RECORD_HEADER_SIZE);
+  if (header.getUint32(JournalRecord.magic, true) !== Magic.record) return 0;
+  if (getU64(header, JournalRecord.journalId) !== geometry.journalId) return 0;
+  const length = header.getUint32(JournalRecord.length, true);
+  return length % LINE_SIZE !== 0 || length <= RECORD_HEADER_SIZE || offset + length > segmentBytes ? 0 : length;
+}
+
 /** The record at a place of a segment, undefined unless everything about it is right. */
 export function readRecord(pmem: Pmem, geometry: Geometry, segment: number, offset: number): FoundRecord | undefined {
   const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
-  if (offset + RECORD_HEADER_SIZE > segmentBytes) return undefined;
+  const length = headerAt(pmem, geometry, segment, offset);
+  if (length === 0) return undefined;
   const address = geometry.journalStart * BLOCK_SIZE + segment * segmentBytes + offset;
-  pmem.load(asByteAddr(address), headerBytes, 0, RECORD_HEADER_SIZE);
-  const length = header.getUint32(JournalRecord.length, true);
-  if (header.getUint32(JournalRecord.magic, true) !== Magic.record) return undefined;
-  if (getU64(header, JournalRecord.journalId) !== geometry.journalId) return undefined;
-  if (length % LINE_SIZE !== 0 || length <= RECORD_HEADER_SIZE || offset + length > segmentBytes) return undefined;
   const bytes = new Uint8Array(length);
   pmem.load(asByteAddr(address), bytes, 0, length);
   const checksum = pmem.crc32c(geometry.seed, bytes, 4, length - 4);

@@ -1,15 +1,29 @@
 /** Functions that a call site names at most. */
 const FRAMES = 12;
+/** Frames of media that may lie above the first of them. */
+const MEDIA_FRAMES = 4;
 
 /**
  * Where in the engine a call to a medium came from, for recordings: the functions that led to it, the innermost first, one a line, as
- * `Log.append (…/journal/log.js:72:15)`. Media themselves (whose classes end in Pmem) are left out.
+ * `Log.append (…/journal/log.js:72:15)`. Media themselves (in `pmem`, or with classes that end in Pmem) are left out. The names are those of the
+ * compiled code, also where Node maps traces to the sources: that gives other names to functions inside functions.
  */
 export function callSite(): string {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = FRAMES + 4;
-  const frames = (new Error('call site').stack ?? '').split('\n').slice(1);
-  Error.stackTraceLimit = limit;
-  const outside = frames.filter((frame) => !frame.includes('/pmem/') && !/^\s*at \w*Pmem\./.test(frame));
-  return outside.slice(0, FRAMES).map((frame) => frame.trim().replace(/^at /, '')).join('\n');
+  const { stackTraceLimit } = Error;
+  const formatter: unknown = Reflect.get(Error, 'prepareStackTrace');
+  Error.stackTraceLimit = FRAMES + MEDIA_FRAMES;
+  Error.prepareStackTrace = describe;
+  const site = new Error('call site').stack ?? '';
+  Reflect.set(Error, 'prepareStackTrace', formatter);
+  Error.stackTraceLimit = stackTraceLimit;
+  return site;
+}
+
+function describe(_error: Error, frames: readonly NodeJS.CallSite[]): string {
+  const outside = frames.filter((frame) => !isMedium(frame));
+  return outside.slice(0, FRAMES).map(String).join('\n');
+}
+
+function isMedium(frame: NodeJS.CallSite): boolean {
+  return frame.getFileName()?.includes('/pmem/') === true || frame.getTypeName()?.endsWith('Pmem') === true;
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.js';
 import type { Geometry } from '../format/superblock.js';
+import type { Allocate } from '../journal/cache.js';
 import { Journal } from '../journal/journal.js';
 import type { LogPosition } from '../journal/log.js';
 import type { Pmem } from '../pmem/pmem.js';
@@ -25,8 +26,9 @@ export class Core {
     readonly clock: Clock,
     position: LogPosition,
     cacheBlocks: number,
+    allocate?: Allocate,
   ) {
-    this.journal = new Journal(pmem, geometry, position, cacheBlocks);
+    this.journal = new Journal(pmem, geometry, position, cacheBlocks, allocate);
     const { journal } = this;
     journal.cache.validate = (magic, base, block) => blockFault(journal.view, geometry, magic, base, block);
     this.state = new State(this.journal);

@@ -75,6 +75,7 @@ t.test('mount.nvmfs follows the conventions of mount(8)', (t) => {
     [[image, directory, '-f'], 32, /no room|small/],
     [[image, join(directory, 'absent'), '-f'], 32, /does not exist/],
     [[image, image, '-f'], 32, /not a directory/],
+    [[image, join(image, 'x'), '-f'], 32, /^nvmfs: \S*image\/x: not a directory/],
   ];
   for (const [args, code, reason] of wrong) {
     const { exitCode, stderr } = helper(...args);

@@ -130,6 +130,14 @@ t.test('places where no volume can be', (t) => {
   refused(t, mkfs(join(directory, 'absent')), /does not exist; give a size/);
   refused(t, mkfs('-s', '8m', join(directory, 'no', 'such', 'file')), /no such directory/);
   refused(t, mkfs('-s', '8m', directory), /is a directory/);
+  writeFileSync(join(directory, 'plain'), '');
+  refused(t, mkfs('-s', '8m', join(directory, 'plain', 'image')), /mkfs.nvmfs: \S*plain\/image: not a directory/);
+  symlinkSync('nowhere', join(directory, 'dangling'));
+  refused(t, mkfs('-s', '8m', join(directory, 'dangling')), /dangling is a symbolic link to nowhere, which does not exist/);
+  t.notOk(existsSync(join(directory, 'nowhere')), 'nothing is made through it');
+  // Bytes can't be passed as an argument by node itself.
+  refused(t, run('sh', ['-c', `exec bin/mkfs.nvmfs -s 8m "$0/$(printf 'a\\377')"`, directory]), /has bytes that are not UTF-8/);
+  refused(t, mkfs(join(directory, '\ufffd')), /does not exist; give a size/);
   refused(t, mkfs('-s', '8m', '/dev/null'), /neither a regular file nor/);
   const fifo = join(directory, 'fifo');
   run('mkfifo', [fifo]);

@@ -113,6 +113,8 @@ export class Explorer {
   private readonly levels: Level[] = [];
   /** By hash of all that is not journal, and the end of the journal: recovered images. */
   private outcomes = new Map<number, Outcome>();
+  /** By hash of the whole image and whether changes follow: what a mount of it does. */
+  private mounts = new Map<string, RecordedMount>();
   private readonly journalFirst: number;
   private readonly journalEnd: number;
   private hashLow = 0;
@@ -140,6 +142,7 @@ export class Explorer {
   /** Forgets outcomes: they cost memory, and are found again seldom once the volume has changed. */
   forgetOutcomes(): void {
     this.outcomes = new Map();
+    this.mounts = new Map();
   }
 
   /** Tries all stops of a recording that began with the base; `final` is the image that the program saw at its end. Throws CrashFailure. */
@@ -376,13 +379,19 @@ export class Explorer {
     this.hashHigh = high;
   }
 
+  /** What a mount of a state does. The hash of the walk is that of the state's whole image here. */
   private recordMount(state: State): RecordedMount {
     const { certain, work } = this.level(state.depth);
+    // The second crash has the changes, so the third need not.
+    const withChanges = state.depth === 0 && this.options.changesAfterRecovery;
+    const key = `${String(joined(this.hashLow, this.hashHigh))} ${String(withChanges)}`;
+    const known = this.mounts.get(key);
+    if (known !== undefined) return known;
     work.revert(certain);
     this.build(state);
-    // The second crash has the changes, so the third need not.
-    const mount = recordMount(work, state.depth === 0 && this.options.changesAfterRecovery);
+    const mount = recordMount(work, withChanges);
     work.revert(certain);
+    this.mounts.set(key, mount);
     return mount;
   }
 

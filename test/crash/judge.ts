@@ -6,7 +6,7 @@ import type { LogEntry } from '../../src/pmem/recording.js';
 import { type Dump, dumpOf } from './dump.js';
 import { FlatPmem } from './flat-pmem.js';
 import { type Image, LINE } from './image.js';
-import { Kit, root } from './kit.js';
+import { Kit, reusedMemory, root } from './kit.js';
 import { contentsOf, type Moment, momentOf } from './oracle.js';
 
 const BLOCK_LINES = 4096 / LINE;
@@ -66,10 +66,13 @@ export function recordMount(image: Image, withChanges: boolean): RecordedMount {
   return { log, ends, moments };
 }
 
+/** One crashed volume is mounted at a time. */
+const allocate = reusedMemory();
+
 function mountRecorded(pmem: FlatPmem): { kit: Kit; log: LogEntry[] } {
   const log: LogEntry[] = [];
   pmem.log = log;
-  const kit = new Kit(pmem);
+  const kit = new Kit(pmem, undefined, allocate);
   pmem.log = undefined;
   return { kit, log };
 }

@@ -13,6 +13,15 @@ export const root = asIno(1);
 /** The least the engine takes: thousands of volumes are opened. */
 const CACHE_BYTES = 2 * 1024 * 1024;
 
+/** Memory for the caches of kits of which only the newest is used: to get it anew would take longer than all a kit is for. */
+export function reusedMemory(): (bytes: number) => ArrayBuffer {
+  let memory = new ArrayBuffer(0);
+  return (bytes) => {
+    if (memory.byteLength !== bytes) memory = new ArrayBuffer(bytes);
+    return memory;
+  };
+}
+
 /** Told of every call that may change the volume; runs it. `ino`: the file whose contents it writes. */
 export type Around = (call: () => void, ino: Ino | undefined) => void;
 
@@ -28,8 +37,9 @@ export class Kit {
   constructor(
     pmem: Pmem,
     readonly clock = new ManualClock(1_800_000_000, 0),
+    allocate = (bytes: number): ArrayBuffer => new ArrayBuffer(bytes),
   ) {
-    this.fs = openVolume(pmem, { clock, cacheBytes: CACHE_BYTES, log: (level, message) => this.log.push(`${level}: ${message}`) });
+    this.fs = openVolume(pmem, { clock, cacheBytes: CACHE_BYTES, allocate, log: (level, message) => this.log.push(`${level}: ${message}`) });
   }
 
   /** Whether timestamps are set that are not durable yet. */

@@ -11,6 +11,8 @@ export interface CampaignOptions {
   threads?: number;
   /** Called now and then. */
   progress?: (done: number, failures: number, imagesPerSecond: number) => void;
+  /** Called with each failure. */
+  failed?: (report: Report) => void;
 }
 
 /** What the threads send, and what is told of a failure. */
@@ -137,7 +139,10 @@ class Campaign {
     result.done += 1;
     if (report.opened) result.opened += 1;
     if (report.repaired) result.repaired += 1;
-    if (report.failure !== undefined) result.failures.push(report);
+    if (report.failure !== undefined) {
+      result.failures.push(report);
+      this.options.failed?.(report);
+    }
     result.seconds = (performance.now() - this.started) / 1000;
     this.options.progress?.(result.done, result.failures.length, result.done / result.seconds);
   }

@@ -22,8 +22,10 @@ if (given !== '') {
       shown = performance.now();
       console.log(`${String(done)} of ${String(images)}, ${rate.toFixed(0)} a second, ${String(failures)} failed`);
     },
+    failed: (report) => {
+      console.log(describeFailure(report));
+    },
   });
-  for (const failure of result.failures) console.log(describeFailure(failure));
   const { done, opened, repaired, seconds, failures } = result;
   console.log(`${String(done)} images in ${seconds.toFixed(0)} s: ${String(opened)} could be mounted, ${String(repaired)} were repaired, ${String(failures.length)} failed`);
   process.exitCode = failures.length === 0 ? 0 : 1;

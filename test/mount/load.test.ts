@@ -2,7 +2,7 @@
 import t from 'tap';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeRun, missing, programPath, python, run, runChecks, seed, sleep, start, tryRun } from '../helpers/run.js';
+import { describeRun, missing, programPath, python, run, runChecks, type RunResult, seed, sleep, start, tryRun } from '../helpers/run.js';
 import { cannotMount, cannotUseVolume, sameStatFs, statFs, Volume, withVolume } from '../helpers/volume.js';
 import { readFileSync } from 'node:fs';
 
@@ -70,7 +70,8 @@ await t.test('kill -9 of the daemon under a writing load', { skip: cannotUseVolu
       const results = await Promise.all(places.map((place) => tryRun(python, [programPath('load.py'), 'check', place.base, place.state, place.log])));
       const wrong = results.filter((result) => result.status !== 0);
       if (wrong.length > 0) {
-        t.fail(`round ${String(round)}: an acknowledged operation is not there`, { output: wrong.map((result) => describeRun('load.py', ['check'], result)) });
+        const first = wrong[0] as RunResult;
+        t.fail(`round ${String(round)}: an acknowledged operation is not there: ${lastLine(first.stdout)} ${lastLine(first.stderr)}`, { output: wrong.map((result) => describeRun('load.py', ['check'], result)) });
         return;
       }
       for (const result of results) {
@@ -97,3 +98,8 @@ await t.test('kill -9 of the daemon under a writing load', { skip: cannotUseVolu
     volume.destroy();
   }
 });
+
+/** For a message: output may be cut off behind it. */
+function lastLine(text: string): string {
+  return text.trimEnd().split('\n').at(-1) ?? '';
+}

@@ -1,5 +1,6 @@
 // Guards what the daemon reads and says: mount options as mount(8) passes them, the table of mounts, a log that can't be flooded.
 import t from 'tap';
+import { plainMount } from '../../src/cli/nvmfs.js';
 import { limitRepeats } from '../../src/daemon/log.js';
 import { parseMounts } from '../../src/daemon/mounts.js';
 import { parseOptions } from '../../src/daemon/options.js';
@@ -59,5 +60,20 @@ t.test('repeated messages', (t) => {
   for (let i = 0; i < 1000; i++) log('info', `message ${String(i)}`);
   log('error', 'a');
   t.equal(written.length, 3 + 1000 + 1, 'what was forgotten is shown again');
+  t.end();
+});
+
+t.test('a plain mount is read without yargs, and to the same effect', (t) => {
+  const plain = { image: 'a', directory: 'b', options: [], foreground: false, verbose: false };
+  t.same(plainMount(['mount', 'a', 'b']), plain);
+  t.same(plainMount(['mount', '-fv', 'a', '-o', 'ro,spin=0', 'b', '--options', 'acl']), {
+    ...plain, options: ['ro', 'spin=0', 'acl'], foreground: true, verbose: true,
+  });
+  t.same(plainMount(['mount', '-oro', '--', '-a', 'b']), { ...plain, image: '-a', options: ['ro'] });
+  const others = [
+    [], ['umount', 'a'], ['mount'], ['mount', 'a'], ['mount', 'a', 'b', 'c'], ['mount', 'a', 'b', '--help'], ['mount', 'a', 'b', '-h'],
+    ['mount', 'a', 'b', '--bogus'], ['mount', 'a', 'b', '-o'], ['mount', '-o=ro', 'a', 'b'], ['mount', 'a', 'b', '--foreground=no'],
+  ];
+  for (const args of others) t.equal(plainMount(args), null, args.join(' '));
   t.end();
 });

@@ -4,11 +4,12 @@ import { makeVolume } from '../../mkfs/layout.js';
 import { Random } from '../../src/base/random.js';
 import { asBlockNo, asByteAddr, asIno } from '../../src/base/units.js';
 import { BLOCK_SIZE, JournalRecord, Magic, TREE_NODE_AREA } from '../../src/format/layout.js';
+import { setU64 } from '../../src/format/numbers.js';
 import type { Geometry } from '../../src/format/superblock.js';
 import { Caller, Name } from '../../src/fs/types.js';
 import { openVolume } from '../../src/fs/volume.js';
 import { Journal } from '../../src/journal/journal.js';
-import { recoverJournal, type RecoveryResult } from '../../src/journal/recovery.js';
+import { readRecord, recoverJournal, type RecoveryResult } from '../../src/journal/recovery.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
 import { crashStates } from '../helpers/crash-states.js';
 import { seed } from '../helpers/run.js';
@@ -179,6 +180,94 @@ t.test('a damaged record in the middle undoes nothing that came after it', (t) =
   const stores = image.log.length;
   t.throws(() => recoverJournal(image, kit.geometry), { code: 'EUCLEAN', message: /the journal is damaged/ });
   t.equal(image.log.length, stores, 'and nothing is written');
+  t.end();
+});
+
+/** Address and length of all records of a segment, from its beginning on. */
+function recordsOf({ pmem, geometry }: Pick<Kit, 'pmem' | 'geometry'>, segment: number): { address: number; offset: number; length: number; sequence: number }[] {
+  const found: { address: number; offset: number; length: number; sequence: number }[] = [];
+  for (let offset = 0; ; ) {
+    const record = readRecord(pmem, geometry, segment, offset);
+    if (record === undefined) return found;
+    const address = (geometry.journalStart + segment * geometry.journalSegmentBlocks) * BLOCK_SIZE + offset;
+    found.push({ address, offset, length: record.bytes.length, sequence: record.sequence });
+    offset += record.bytes.length;
+  }
+}
+
+function bytesAt(pmem: SimulatedPmem, address: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  pmem.load(asByteAddr(address), bytes, 0, length);
+  return bytes;
+}
+
+// The journal once took an older record behind its end for the proof that nothing later is there, and went on below what was committed.
+t.test('what an older lap left in place of the newest records hides none behind it', (t) => {
+  // Some 340 records in a segment, until the ring has been gone round once.
+  const long = fresh();
+  put(long, 1, 2, 600, true);
+  let value = 1;
+  for (; recordsOf(long, 1).length < 300; value += 1) put(long, value % 256, 2, 600);
+  // One whose next lap has other lengths.
+  const kit = open(long.pmem.fork(), long.geometry);
+  const begun = (): number => recordsOf(kit, 0)[0]?.sequence ?? 0;
+  for (const first = begun(); begun() === first; value += 1) put(kit, value % 256, 2, 600);
+  for (let more = 0; more < 30; more += 1) put(kit, more + 1, 2, 100 + 10 * more);
+  const records = recordsOf(kit, 0);
+  t.equal(records.length, 31, 'the present lap has begun the segment again');
+  const next = (records.at(-1) as { sequence: number }).sequence + 1;
+  t.equal(recoverJournal(kit.pmem.fork(), kit.geometry).position.sequence, next, 'older records behind the end are no fault');
+  const older = recordsOf(long, 0).find(({ address }) => address > (records.at(-1) as { address: number }).address + 4096) as { address: number; length: number };
+
+  const target = records[10] as { address: number; offset: number; length: number };
+  for (const [what, change] of Object.entries({
+    'an older record of the same length': (image: SimulatedPmem) => {
+      // The same bytes with an older number: what this place held before the turn, had the store been lost.
+      const bytes = bytesAt(image, target.address, target.length);
+      const view = new DataView(bytes.buffer);
+      setU64(view, JournalRecord.sequence, 2);
+      view.setUint32(JournalRecord.checksum, image.crc32c(kit.geometry.seed, bytes, 4, bytes.length - 4), true);
+      image.store(asByteAddr(target.address), bytes, 0, bytes.length);
+    },
+    'an older record of another length': (image: SimulatedPmem) => {
+      const bytes = bytesAt(image, (records[0] as { address: number }).address, (records[0] as { length: number }).length);
+      image.store(asByteAddr(target.address), bytes, 0, bytes.length);
+    },
+    'two pages of the older lap': (image: SimulatedPmem) => {
+      const page = Math.floor(target.address / BLOCK_SIZE) * BLOCK_SIZE;
+      image.store(asByteAddr(page), bytesAt(long.pmem, page, 2 * BLOCK_SIZE), 0, 2 * BLOCK_SIZE);
+    },
+  })) {
+    const image = kit.pmem.fork({ record: true });
+    change(image);
+    const stores = image.log.length;
+    t.throws(() => recoverJournal(image, kit.geometry), { code: 'EUCLEAN', message: /ends? at transaction \d+, but there is a record of transaction \d+/ }, what);
+    t.equal(image.log.length, stores, 'and nothing is written');
+  }
+  // Damage to what is left of the older lap concerns nobody.
+  const image = kit.pmem.fork();
+  image.zero(asByteAddr(older.address + 64), older.length - 64);
+  t.equal(recoverJournal(image, kit.geometry).position.sequence, next, 'a damaged older record is no fault');
+  t.end();
+});
+
+t.test('the last record but one is applied from where it is', (t) => {
+  const kit = fresh();
+  put(kit, 1, 40, 4000, true);
+  put(kit, 2, 40, 4000);
+  put(kit, 3, 40, 4000);
+  const before = kit.pmem.fork();
+  // Two that end the first segment, one that begins the second; those last two are not in place.
+  for (const value of [4, 5]) put(kit, value, 2, 8);
+  put(kit, 6, 40, 4000);
+  t.equal(recordsOf(kit, 1).length, 1, 'the newest segment has one record');
+  const records = recordsOf(kit, 0);
+  const image = before.fork();
+  for (const segment of [0, 1]) {
+    for (const { address, length } of recordsOf(kit, segment)) image.store(asByteAddr(address), bytesAt(kit.pmem, address, length), 0, length);
+  }
+  image.store(asByteAddr((records[1] as { address: number }).address), new Uint8Array(64), 0, 64);
+  t.match(recoverJournal(image, kit.geometry), { position: { sequence: 7 }, applied: 2 }, 'though a record before it is damaged');
   t.end();
 });
 
