@@ -13,6 +13,7 @@ import { type AccessTimes, isAccessDue } from './access-times.js';
 import { applyChange, checkTimes, needsResize } from './attributes.js';
 import { changeFlags, flagsOf, isAppendOnly, requireChangeable, requireMutable, requireUnprotected } from './inode-flags.js';
 import type { KeptTimes } from './kept-times.js';
+import { Moves } from './moves.js';
 import { Names } from './names.js';
 import type { FileSystemOperations } from './operations.js';
 import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
@@ -25,6 +26,8 @@ import {
   type Attributes,
   Caller,
   Change,
+  CloseResult,
+  type CloseResultNumber,
   type EntrySink,
   type Name,
   type OpenedFile,
@@ -81,6 +84,7 @@ export class FileSystem implements FileSystemOperations {
   private readonly references: References;
   private readonly reclaim: Reclaim;
   private readonly regions: RegionFiles;
+  private readonly moves: Moves;
   /** How often each file is open; not counted by those who don't open files. */
   private readonly opens: References;
   /** Inodes without a name that are held. */
@@ -113,6 +117,7 @@ export class FileSystem implements FileSystemOperations {
       options.log(message);
       this.noteDamage(message);
     });
+    this.moves = new Moves(core, this.content, this.regions, this.reclaim, this.references, (...what) => this.loadRange(...what), options.log);
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };
@@ -235,6 +240,7 @@ export class FileSystem implements FileSystemOperations {
   link(ino: Ino, newParent: Ino, newName: Name): void {
     this.beginChange();
     this.names.checkLink(ino, newParent, newName);
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     this.core.journal.begin();
     try {
@@ -348,6 +354,7 @@ export class FileSystem implements FileSystemOperations {
     const end = Math.min(offset + length, sizeOf(this.view, record));
     if (!(offset < end)) return;
     this.beginChange();
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     this.content.populate(ino, offset, end);
   }
@@ -361,6 +368,7 @@ export class FileSystem implements FileSystemOperations {
     if (length === 0) return 0;
     const count = Math.min(length, FILE_SIZE_MAX - offset);
     if (!(count > 0)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
     this.settleUnopened(ino);
@@ -384,6 +392,7 @@ export class FileSystem implements FileSystemOperations {
     if ((mode & ~AllocateMode.keepSize) === 0) requireMutable(this.view, record);
     else requireUnprotected(this.view, record);
     this.content.checkEnd(offset + length);
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
     this.settleUnopened(ino);
@@ -473,6 +482,7 @@ export class FileSystem implements FileSystemOperations {
     opened.direct = false;
     let record = this.core.inodes.get(ino);
     requireRegular(this.view, record);
+    this.moves.disturb(ino);
     if (!this.readOnly) this.settleUnopened(ino);
     record = this.core.inodes.get(ino);
     const flags = flagsOf(this.view, record);
@@ -488,8 +498,11 @@ export class FileSystem implements FileSystemOperations {
     this.opens.add(ino);
   }
 
-  closeFile(ino: Ino): boolean {
-    return this.opens.remove(ino, 1) === 0;
+  closeFile(ino: Ino): CloseResultNumber {
+    if (this.opens.remove(ino, 1) > 0) return CloseResult.open;
+    if (this.readOnly) return CloseResult.closed;
+    this.begin();
+    return this.moves.consider(ino) ? CloseResult.held : CloseResult.closed;
   }
 
   isOpen(ino: Ino): boolean {
@@ -507,8 +520,9 @@ export class FileSystem implements FileSystemOperations {
   }
 
   release(ino: Ino, count: number): void {
-    if (this.references.remove(ino, count) > 0 || !this.unlinked.delete(ino)) return;
-    this.reclaim.add(ino);
+    if (this.references.remove(ino, count) > 0) return;
+    if (this.unlinked.delete(ino)) this.reclaim.add(ino);
+    else if (!this.readOnly) this.moves.released(ino);
   }
 
   flushTimes(): void {
@@ -522,7 +536,10 @@ export class FileSystem implements FileSystemOperations {
   }
 
   backgroundStep(): boolean {
-    return this.reclaim.pending && this.reclaim.stepOne();
+    if (this.reclaim.pending) return this.reclaim.stepOne() || this.moves.pending;
+    if (this.readOnly || !this.moves.pending) return false;
+    this.moves.step();
+    return this.moves.pending || this.reclaim.pending;
   }
 
   setRequest(idLow: number, idHigh: number, kind: number): void {
@@ -566,6 +583,7 @@ export class FileSystem implements FileSystemOperations {
   close(): void {
     if (!this.readOnly) {
       this.core.journal.request.clear();
+      this.moves.disturbAll();
       this.reclaim.finishAll();
       this.flushTimes();
       this.core.pmem.fence();
@@ -595,6 +613,7 @@ export class FileSystem implements FileSystemOperations {
     this.core.journal.request.result = result;
     this.core.journal.commit();
     for (const ino of this.names.dropped) {
+      this.moves.dropped(ino);
       if (this.references.get(ino) > 0) this.unlinked.add(ino);
       else this.reclaim.add(ino);
     }
@@ -651,6 +670,7 @@ export class FileSystem implements FileSystemOperations {
   private checkResize(ino: Ino, size: number): void {
     requireRegular(this.view, this.core.inodes.get(ino));
     if (!(size <= Number.MAX_SAFE_INTEGER)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     if (size > 0) this.settleUnopened(ino);
   }

@@ -6,6 +6,7 @@ import type {
   Caller,
   EntrySink,
   Name,
+  CloseResultNumber,
   OpenedFile,
   Ranges,
   Statistics,
@@ -36,8 +37,8 @@ export interface FileSystemOperations {
    * host, where a host file has to be made; EIO if its host file is missing.
    */
   openFile(ino: Ino, opened: OpenedFile): void;
-  /** As often as openFile. True when it was the last one. */
-  closeFile(ino: Ino): boolean;
+  /** As often as openFile. */
+  closeFile(ino: Ino): CloseResultNumber;
   isOpen(ino: Ino): boolean;
   /** Who serves the volume says why host files are of no use for him, if so; asked when there would be one. */
   serveRegions(obstacle: () => string | null): void;

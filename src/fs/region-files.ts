@@ -64,6 +64,15 @@ export class RegionFiles {
     return policy === 'always' || (policy === 'inode' && (flags & InodeFlag.dax) !== 0);
   }
 
+  hasFlag(flags: number): boolean {
+    return (flags & InodeFlag.dax) !== 0;
+  }
+
+  /** Whether the flag of a file decides. */
+  get followsFlag(): boolean {
+    return this.options.policy === 'inode' && this.options.regions !== null;
+  }
+
   /** Whether the data of a record's file is a host file, or will be one. */
   isRegion(record: number): boolean {
     return (flagsOf(this.view, record) & InodeFlag.region) !== 0;
@@ -189,6 +198,50 @@ export class RegionFiles {
     }
   }
 
+  /** An empty host file for an inode whose draft flag is on the medium. */
+  make(ino: Ino): RegionFile {
+    const { regions } = this.options;
+    if (regions === null) return fail('EIO', 'there is no region directory');
+    this.forget(ino);
+    return this.keep(ino, regions.create(ino, this.generation(this.core.inodes.get(ino))));
+  }
+
+  /** All data of a file of the image is in its host file, which gets the size and the times; durable on return. */
+  finishCopy(ino: Ino, size: number): void {
+    const file = this.file(ino);
+    const { view } = this;
+    const record = this.core.inodes.get(ino);
+    file.resize(size);
+    file.setTimes(
+      getI64(view, record + Inode.atimeSeconds),
+      view.getUint32(record + Inode.atimeNanoseconds, true),
+      getI64(view, record + Inode.mtimeSeconds),
+      view.getUint32(record + Inode.mtimeNanoseconds, true),
+    );
+    file.sync();
+  }
+
+  /** An editable record gets the times of its host file. */
+  takeTimes(ino: Ino, record: number): void {
+    const from = this.attributes;
+    this.file(ino).attributes(from);
+    setTime(this.view, record, Time.atime, from.atimeSeconds, from.atimeNanoseconds);
+    setTime(this.view, record, Time.mtime, from.mtimeSeconds, from.mtimeNanoseconds);
+  }
+
+  /** What a move began and did not end, in the running transaction: its host file, if that is worthless, is gone afterwards. `record` is editable. */
+  clearDraft(ino: Ino, record: number): void {
+    const flags = flagsOf(this.view, record);
+    if ((flags & PLACED) !== InodeFlag.regionDraft) return;
+    this.remove(ino, record);
+    this.setFlags(record, flags & ~InodeFlag.regionDraft);
+  }
+
+  /** `record` is editable. */
+  setFlags(record: number, flags: number): void {
+    this.view.setUint32(record + Inode.flags, flags >>> 0, true);
+  }
+
   /** The inode of this record is about to be freed: first goes its host file, if it may have one. EIO if that can't be: it must not be forgotten. */
   remove(ino: Ino, record: number): void {
     if ((flagsOf(this.view, record) & PLACED) === 0) return;
@@ -227,10 +280,7 @@ export class RegionFiles {
 
   /** Makes the host file of a draft; the file is a region from then on. */
   private establish(ino: Ino): void {
-    const { regions } = this.options;
-    if (regions === null) return;
-    this.forget(ino);
-    this.keep(ino, regions.create(ino, this.generation(this.core.inodes.get(ino))));
+    this.make(ino);
     this.change(ino, 0, InodeFlag.regionDraft);
   }
 
@@ -272,9 +322,6 @@ export class RegionFiles {
     }
   }
 
-  private setFlags(record: number, flags: number): void {
-    this.view.setUint32(record + Inode.flags, flags >>> 0, true);
-  }
 
   private keep(ino: Ino, file: RegionFile): RegionFile {
     if (this.open.size >= OPEN_FILES_MAX) {

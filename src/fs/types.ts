@@ -126,6 +126,10 @@ export class OpenedFile {
   first = false;
 }
 
+/** What closing a file leads to: others have it open; nobody has; or nobody has, and its data is to be moved once nobody holds the inode any more. */
+export const CloseResult = { open: 0, closed: 1, held: 2 } as const;
+export type CloseResultNumber = (typeof CloseResult)[keyof typeof CloseResult];
+
 /** Takes directory entries one by one; returns false when it has no room for this one (it will be asked for again). */
 export interface EntrySink {
   /**

@@ -1,7 +1,7 @@
 import { errnoName } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import type { FileSystemOperations } from '../fs/operations.js';
-import { OpenedFile } from '../fs/types.js';
+import { CloseResult, OpenedFile } from '../fs/types.js';
 import type { Backings } from './backings.js';
 import type { Channel } from './channel.js';
 import { OpenReply } from './flags.js';
@@ -48,8 +48,11 @@ export class OpenFiles {
     else this.flags = opened.direct || this.options.directIo ? DIRECT : OpenReply.KEEP_CACHE;
   }
 
-  close(ino: Ino): void {
-    if (this.fs.closeFile(ino)) this.closeBacking(ino);
+  /** True when nobody has it open any more and the kernel had better forget the inode: its data is to be moved. */
+  close(ino: Ino): boolean {
+    const result = this.fs.closeFile(ino);
+    if (result !== CloseResult.open) this.closeBacking(ino);
+    return result === CloseResult.held;
   }
 
   /** After a takeover: ids of files that nobody has open were of an open that was never answered. */

@@ -75,6 +75,8 @@ export class Session {
   readonly ranges = new Ranges(RANGES_PER_READ);
   readonly statistics = new Statistics();
   readonly files: OpenFiles;
+  /** Inodes that the kernel is to be asked to forget, with the next pending timestamps. */
+  readonly unused = new Set<Ino>();
   /** Timestamps may be pending: flushTimes is due within a second. */
   timesDue = false;
   /** Something may have been freed: backgroundStep has to be asked. */
@@ -155,6 +157,12 @@ export class Session {
     if (replies.created(ino, attributes, files.flags, files.backingId) >= 0) return;
     files.close(ino);
     fs.release(ino, 1);
+  }
+
+  /** Asks the kernel to forget what need not be remembered. */
+  forgetUnused(): void {
+    for (const ino of this.unused) this.replies.forgetUnused(ino);
+    this.unused.clear();
   }
 
   giveAttributes(ino: Ino): void {

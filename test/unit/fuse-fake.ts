@@ -7,6 +7,8 @@ import {
   Attributes,
   type Caller,
   Change,
+  CloseResult,
+  type CloseResultNumber,
   type EntrySink,
   type Name,
   type OpenedFile,
@@ -88,8 +90,8 @@ export class FakeFileSystem implements FileSystemOperations {
     opened.first = false;
   }
 
-  closeFile(): boolean {
-    return false;
+  closeFile(): CloseResultNumber {
+    return CloseResult.open;
   }
 
   isOpen(): boolean {

@@ -64,7 +64,10 @@ export function write(session: Session): void {
 /** close(2) doesn't wait for this; the inode is held by its lookup count. */
 export function release(session: Session): void {
   session.timesDue = true;
-  session.files.close(session.request.nodeid);
+  const { nodeid } = session.request;
+  // The kernel may not have let go of it yet.
+  if (session.files.close(nodeid)) session.unused.add(nodeid);
+  session.workDue = true;
   session.replies.done();
 }
 
