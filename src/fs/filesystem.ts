@@ -31,6 +31,7 @@ import {
   type EntrySink,
   type Name,
   type OpenedFile,
+  type Placement,
   Ranges,
   RANGES_HEADER_ROOM,
   SeekWhence,
@@ -507,6 +508,13 @@ export class FileSystem implements FileSystemOperations {
 
   isOpen(ino: Ino): boolean {
     return this.opens.get(ino) > 0;
+  }
+
+  placementOf(ino: Ino): Placement {
+    this.begin();
+    const record = this.core.inodes.get(ino);
+    const flags = flagsOf(this.view, record);
+    return { isRegion: this.regions.isRegion(record), isWanted: this.regions.isWanted(flags), obstacle: this.regions.obstacle() };
   }
 
   serveRegions(obstacle: () => string | null): void {

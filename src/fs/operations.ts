@@ -8,6 +8,7 @@ import type {
   Name,
   CloseResultNumber,
   OpenedFile,
+  Placement,
   Ranges,
   Statistics,
 } from './types.js';
@@ -40,6 +41,8 @@ export interface FileSystemOperations {
   /** As often as openFile. */
   closeFile(ino: Ino): CloseResultNumber;
   isOpen(ino: Ino): boolean;
+  /** For people. */
+  placementOf(ino: Ino): Placement;
   /** Who serves the volume says why host files are of no use for him, if so; asked when there would be one. */
   serveRegions(obstacle: () => string | null): void;
   /** Whether a file may be opened for writing, by one who only appends or not. EPERM when it is immutable or append-only. */

@@ -8,6 +8,11 @@ const READ = 2;
 const number = (direction: number, type: string, nr: number, size: number): number => ((direction << 30) | (size << 16) | (type.charCodeAt(0) << 8) | nr) >>> 0;
 
 export const FSXATTR_SIZE = 28;
+export const PLACEMENT_SIZE = 256;
+/** The answer to PLACEMENT: where the data of a file lies, how an open file is served, and why it is not served from a host file although it is a DAX file (UTF-8). */
+export const PlacementOut = { data: 0, wanted: 4, served: 8, textLength: 12, text: 16 } as const;
+export const PlacementData = { image: 0, region: 1 } as const;
+export const PlacementServed = { pageCache: 0, direct: 1, passthrough: 2 } as const;
 /** struct fsxattr */
 export const Fsxattr = { flags: 0, extentSize: 4, extents: 8, project: 12, cowExtentSize: 16 } as const;
 
@@ -22,6 +27,8 @@ export const Ioctl = {
   SHUTDOWN: number(READ, 'X', 125, 4),
   /** Our own, of any directory of the mount: somebody has changed the options of the mount (remount); the volume shall follow. */
   REMOUNTED: number(0, 'n', 0x40, 0),
+  /** Our own, of any file of the mount: see PlacementOut. */
+  PLACEMENT: number(READ, 'n', 0x41, PLACEMENT_SIZE),
 } as const;
 
 /** FS_*_FL of FS_IOC_GETFLAGS. */

@@ -55,6 +55,15 @@ export class OpenFiles {
     return result === CloseResult.held;
   }
 
+  isPassthrough(ino: Ino): boolean {
+    return this.backings.get(ino) !== 0;
+  }
+
+  /** No page cache for any file. */
+  get directIo(): boolean {
+    return this.options.directIo;
+  }
+
   /** After a takeover: ids of files that nobody has open were of an open that was never answered. */
   closeUnused(isOpen: (ino: Ino) => boolean): void {
     for (const ino of [...this.backings.inodes()]) if (!isOpen(ino)) this.closeBacking(ino);

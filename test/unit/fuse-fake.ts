@@ -12,6 +12,7 @@ import {
   type EntrySink,
   type Name,
   type OpenedFile,
+  type Placement,
   type Ranges,
   type Statistics,
 } from '../../src/fs/types.js';
@@ -100,6 +101,10 @@ export class FakeFileSystem implements FileSystemOperations {
 
   populate(): void {
     // Nobody maps anything.
+  }
+
+  placementOf(): Placement {
+    return { isRegion: false, isWanted: false, obstacle: null };
   }
 
   serveRegions(): void {
