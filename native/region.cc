@@ -1,6 +1,7 @@
 // Host files that are the data of DAX files: what Node's own fs module can't do to a descriptor. Calls return 0 or a negative errno.
 #include <fcntl.h>
 #include <linux/stat.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -99,6 +100,20 @@ napi_value is_dax(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// hostIoctl(fd, request, bytes): an ioctl whose argument is at the start of the array: its result, or a negative errno.
+napi_value buffer_ioctl(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  int32_t fd;
+  uint64_t request;
+  Bytes bytes;
+  // The number says how long the argument is.
+  if (!arguments.get(0, fd) || !arguments.get(1, request) || !arguments.get(2, bytes) || bytes.length < ((request >> 16) & 0x3fff)) {
+    return bad_arguments(env, "hostIoctl");
+  }
+  const int result = ioctl(fd, static_cast<unsigned long>(request), bytes.data);
+  return int32_value(env, result < 0 ? -errno : result);
+}
+
 }  // namespace
 
 void define_region(Napi::Env env, Napi::Object exports) {
@@ -107,6 +122,7 @@ void define_region(Napi::Env env, Napi::Object exports) {
   define(env, exports, "hostSeek", seek);
   define(env, exports, "hostTimes", set_times);
   define(env, exports, "hostIsDax", is_dax);
+  define(env, exports, "hostIoctl", buffer_ioctl);
 }
 
 }  // namespace nvmfs

@@ -36,6 +36,14 @@ function describe(args: readonly string[], finish: (code: number) => void): Argv
       const { runUmount } = await import('../daemon/umount.js');
       finish(await runUmount(given.directory, { lazy: given.lazy }));
     })
+    .command('stat <paths..>', 'say where the data of files of a mounted volume lies, and how they are served', statOptions, async (given) => {
+      const { runStat } = await import('./placement.js');
+      finish(runStat(given.paths, given.json));
+    })
+    .command('dax <action> <paths..>', 'set, clear or show the DAX flag of files and directories of a mounted volume', daxOptions, async (given) => {
+      const { runDax } = await import('./placement.js');
+      finish(runDax(given.action, given.paths));
+    })
     .command('version', 'print the version', {}, () => {
       process.stdout.write(`nvmfs ${packageVersion()}\n`);
     })
@@ -83,6 +91,18 @@ async function mount(given: MountArguments): Promise<number> {
     foreground: given.foreground,
     verbose: given.verbose,
   });
+}
+
+function statOptions(command: Argv) {
+  return command
+    .positional('paths', { type: 'string', array: true, demandOption: true, describe: 'files or directories' })
+    .option('json', { type: 'boolean', default: false, describe: 'one JSON object per line' });
+}
+
+function daxOptions(command: Argv) {
+  return command
+    .positional('action', { choices: ['on', 'off', 'show'] as const, demandOption: true, describe: 'what to do' })
+    .positional('paths', { type: 'string', array: true, demandOption: true, describe: 'files or directories' });
 }
 
 function umountOptions(command: Argv) {

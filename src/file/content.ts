@@ -11,6 +11,7 @@ import { NOTHING_PINNED, type PinnedFiles } from './pinned.js';
 export const EXTENTS_PER_STEP = 16;
 /** A write of at least this many blocks at a 2 MiB boundary of the file starts on one of the medium. */
 const ALIGN_FROM_BLOCKS = 128;
+const ZEROS = new Uint8Array(64 * BLOCK_SIZE);
 
 /**
  * The bytes of regular files (and of long symbolic links): reading, writing and resizing by extents.
@@ -49,6 +50,21 @@ export class FileContent {
     let position = offset;
     while (position < end) position = this.writeStep(ino, position, end, source, sourceOffset + (position - offset));
     return true;
+  }
+
+  /** Gives every block of [offset, end), which is inside the file, written space: zero bytes where there was none. */
+  populate(ino: Ino, offset: number, end: number): void {
+    const { extents, core } = this;
+    const last = Math.ceil(end / BLOCK_SIZE);
+    for (let fileBlock = Math.floor(offset / BLOCK_SIZE); fileBlock < last; ) {
+      core.journal.cache.beginOperation();
+      const record = core.inodes.get(ino);
+      const size = getU64(core.journal.view, record + Inode.size);
+      const ready = extents.lookup(record + Inode.body, ino, fileBlock) && !extents.unwritten;
+      const next = Math.min(last, extents.end, ready ? last : fileBlock + ZEROS.length / BLOCK_SIZE);
+      if (!ready) this.write(ino, fileBlock * BLOCK_SIZE, ZEROS, 0, Math.min(next * BLOCK_SIZE, size) - fileBlock * BLOCK_SIZE);
+      fileBlock = next;
+    }
   }
 
   /**

@@ -16,6 +16,7 @@ import { changeFlags, flagsOf, isAppendOnly, requireChangeable, requireMutable, 
 import type { KeptTimes } from './kept-times.js';
 import { LeaseTable } from './lease-table.js';
 import { Leases } from './leases.js';
+import { Moves } from './moves.js';
 import { Names } from './names.js';
 import type { FileSystemOperations } from './operations.js';
 import { INLINE_SYMLINK_MAX, Reclaim } from './reclaim.js';
@@ -28,10 +29,13 @@ import {
   type Attributes,
   Caller,
   Change,
+  CloseResult,
+  type CloseResultNumber,
   type EntrySink,
   type MappedExtents,
   type Name,
   type OpenedFile,
+  type Placement,
   Ranges,
   RANGES_HEADER_ROOM,
   SeekWhence,
@@ -96,6 +100,7 @@ export class FileSystem implements FileSystemOperations {
   private readonly leased: Leases;
   private readonly reclaim: Reclaim;
   private readonly regions: RegionFiles;
+  private readonly moves: Moves;
   /** How often each file is open; not counted by those who don't open files. */
   private readonly opens: References;
   /** Inodes without a name that are held. */
@@ -132,6 +137,7 @@ export class FileSystem implements FileSystemOperations {
       options.log(message);
       this.noteDamage(message);
     });
+    this.moves = new Moves(core, this.content, this.regions, this.reclaim, this.references, (...what) => this.loadRange(...what), options.log);
     core.allocator.onShort = () => {
       this.reclaim.finishAll();
     };
@@ -255,6 +261,7 @@ export class FileSystem implements FileSystemOperations {
   link(ino: Ino, newParent: Ino, newName: Name): void {
     this.beginChange();
     this.names.checkLink(ino, newParent, newName);
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     this.core.journal.begin();
     try {
@@ -332,7 +339,9 @@ export class FileSystem implements FileSystemOperations {
     this.core.journal.begin();
     try {
       const record = this.core.inodes.edit(ino);
+      const before = flagsOf(this.view, record);
       changeFlags(this.view, record, flags, project);
+      if (((before ^ flags) & InodeFlag.noAtime) !== 0) this.regions.handOverAccessTime(ino, record, (flags & InodeFlag.noAtime) !== 0);
       stampChange(this.view, record, this.core.clock, false);
       this.commit(0);
     } catch (error) {
@@ -358,6 +367,19 @@ export class FileSystem implements FileSystemOperations {
     return bytes;
   }
 
+  populate(ino: Ino, offset: number, length: number): void {
+    const record = this.core.inodes.get(ino);
+    if (this.readOnly || typeOf(this.view, record) !== FileType.regular || this.regions.isRegion(record)) return;
+    const flags = flagsOf(this.view, record);
+    if ((flags & InodeFlag.sync) === 0 && !this.regions.isWanted(flags)) return;
+    const end = Math.min(offset + length, sizeOf(this.view, record));
+    if (!(offset < end)) return;
+    this.beginChange();
+    this.moves.disturb(ino);
+    this.reclaim.finish(ino);
+    this.content.populate(ino, offset, end);
+  }
+
   write(ino: Ino, offset: number, source: Uint8Array, sourceOffset: number, length: number, mapped = false): number {
     this.beginChange();
     const record = this.core.inodes.get(ino);
@@ -367,6 +389,7 @@ export class FileSystem implements FileSystemOperations {
     if (length === 0) return 0;
     const count = Math.min(length, FILE_SIZE_MAX - offset);
     if (!(count > 0)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
     this.settleUnopened(ino);
@@ -390,6 +413,7 @@ export class FileSystem implements FileSystemOperations {
     if ((mode & ~AllocateMode.keepSize) === 0) requireMutable(this.view, record);
     else requireUnprotected(this.view, record);
     this.content.checkEnd(offset + length);
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     this.dropCapability(ino);
     this.settleUnopened(ino);
@@ -540,6 +564,7 @@ export class FileSystem implements FileSystemOperations {
     opened.direct = false;
     let record = this.core.inodes.get(ino);
     requireRegular(this.view, record);
+    this.moves.disturb(ino);
     if (!this.readOnly) this.settleUnopened(ino);
     record = this.core.inodes.get(ino);
     const flags = flagsOf(this.view, record);
@@ -555,17 +580,22 @@ export class FileSystem implements FileSystemOperations {
     this.opens.add(ino);
   }
 
-  closeFile(ino: Ino): boolean {
-    return this.opens.remove(ino, 1) === 0;
+  closeFile(ino: Ino): CloseResultNumber {
+    if (this.opens.remove(ino, 1) > 0) return CloseResult.open;
+    if (this.readOnly) return CloseResult.closed;
+    this.begin();
+    return this.moves.consider(ino) ? CloseResult.held : CloseResult.closed;
   }
 
   isOpen(ino: Ino): boolean {
     return this.opens.get(ino) > 0;
   }
 
-  isRegion(ino: Ino): boolean {
+  placementOf(ino: Ino): Placement {
     this.begin();
-    return this.regions.isRegion(this.core.inodes.get(ino));
+    const record = this.core.inodes.get(ino);
+    const flags = flagsOf(this.view, record);
+    return { isRegion: this.regions.isRegion(record), isWanted: this.regions.isWanted(flags), obstacle: this.regions.obstacle() };
   }
 
   serveRegions(obstacle: () => string | null): void {
@@ -579,8 +609,9 @@ export class FileSystem implements FileSystemOperations {
   }
 
   release(ino: Ino, count: number): void {
-    if (this.references.remove(ino, count) > 0 || this.leased.isPinned(ino) || !this.unlinked.delete(ino)) return;
-    this.reclaim.add(ino);
+    if (this.references.remove(ino, count) > 0 || this.leased.isPinned(ino)) return;
+    if (this.unlinked.delete(ino)) this.reclaim.add(ino);
+    else if (!this.readOnly) this.moves.released(ino);
   }
 
   flushTimes(): void {
@@ -594,7 +625,10 @@ export class FileSystem implements FileSystemOperations {
   }
 
   backgroundStep(): boolean {
-    return this.reclaim.pending && this.reclaim.stepOne();
+    if (this.reclaim.pending) return this.reclaim.stepOne() || this.moves.pending;
+    if (this.readOnly || !this.moves.pending) return false;
+    this.moves.step();
+    return this.moves.pending || this.reclaim.pending;
   }
 
   setRequest(idLow: number, idHigh: number, kind: number): void {
@@ -638,6 +672,7 @@ export class FileSystem implements FileSystemOperations {
   close(): void {
     if (!this.readOnly) {
       this.core.journal.request.clear();
+      this.moves.disturbAll();
       this.reclaim.finishAll();
       this.flushTimes();
       this.core.pmem.fence();
@@ -667,6 +702,7 @@ export class FileSystem implements FileSystemOperations {
     this.core.journal.request.result = result;
     this.core.journal.commit();
     for (const ino of this.names.dropped) {
+      this.moves.dropped(ino);
       if (this.references.get(ino) > 0) this.unlinked.add(ino);
       else this.reclaim.add(ino);
     }
@@ -725,6 +761,7 @@ export class FileSystem implements FileSystemOperations {
     requireRegular(this.view, record);
     if (!(size <= Number.MAX_SAFE_INTEGER)) fail('EFBIG', 'a file has at most 2^53 - 1 bytes');
     const shrinks = size < sizeOf(this.view, record);
+    this.moves.disturb(ino);
     this.reclaim.finish(ino);
     if (shrinks) this.leased.prepare(ino);
     if (size > 0) this.settleUnopened(ino);

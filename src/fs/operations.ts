@@ -7,7 +7,9 @@ import type {
   EntrySink,
   MappedExtents,
   Name,
+  CloseResultNumber,
   OpenedFile,
+  Placement,
   Ranges,
   Statistics,
 } from './types.js';
@@ -37,11 +39,11 @@ export interface FileSystemOperations {
    * host, where a host file has to be made; EIO if its host file is missing.
    */
   openFile(ino: Ino, opened: OpenedFile): void;
-  /** As often as openFile. True when it was the last one. */
-  closeFile(ino: Ino): boolean;
+  /** As often as openFile. */
+  closeFile(ino: Ino): CloseResultNumber;
   isOpen(ino: Ino): boolean;
-  /** Whether the data of a file is a host file. */
-  isRegion(ino: Ino): boolean;
+  /** For people. */
+  placementOf(ino: Ino): Placement;
   /** Who serves the volume says why host files are of no use for him, if so; asked when there would be one. */
   serveRegions(obstacle: () => string | null): void;
   /** Whether a file may be opened for writing, by one who only appends or not. EPERM when it is immutable or append-only. */
@@ -65,6 +67,11 @@ export interface FileSystemOperations {
    * stays (O_NOATIME). EISDIR.
    */
   read(ino: Ino, offset: number, length: number, ranges: Ranges, silent?: boolean): number;
+  /**
+   * Before a read by one who may write: a page that he has mapped may be about to be handed to him. In a DAX or synchronous file of the image what are holes in the range
+   * becomes written blocks of zero bytes, durable on return (promise 3). ENOSPC.
+   */
+  populate(ino: Ino, offset: number, length: number): void;
   /**
    * Copies the bytes to the medium, allocating as needed; durable on return. Returns the bytes written: `length`, or fewer where the
    * largest file ends. `mapped`: what a program stored through a mapping that it made when it was allowed to write. EFBIG, ENOSPC, EPERM.

@@ -138,6 +138,7 @@ export class Reclaim {
     // Extents of a region are what a move left.
     const from = (named || held) && !this.regions.isRegion(record) ? Math.ceil(sizeOf(view, record) / BLOCK_SIZE) : 0;
     if (!named && !held) this.regions.remove(ino, record);
+    else this.regions.clearDraft(ino, record);
     const type = typeOf(view, record);
     const hasExtents = type === FileType.regular || (type === FileType.symlink && sizeOf(view, record) > INLINE_SYMLINK_MAX);
     if (hasExtents && !this.content.cut(record, ino, from)) return false;

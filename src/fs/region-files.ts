@@ -2,11 +2,12 @@ import { FsError, fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import type { FileContent } from '../file/content.js';
 import { FileType, IncompatFeature, Inode, InodeFlag } from '../format/layout.js';
+import { getI64 } from '../format/numbers.js';
 import { NO_REQUEST } from '../journal/log.js';
 import { RegionAttributes, type RegionFile, type Regions, RegionTime } from '../region/regions.js';
 import type { Core } from '../space/core.js';
 import { flagsOf } from './inode-flags.js';
-import { sizeOf, typeOf } from './records.js';
+import { setTime, sizeOf, Time, typeOf } from './records.js';
 import { type AttributeChange, type Attributes, Change, type Statistics } from './types.js';
 
 /** Which files are DAX files: those with the flag, all, or none. */
@@ -20,6 +21,14 @@ export interface RegionOptions {
 
 /** Host files kept open at most. */
 const OPEN_FILES_MAX = 256;
+/** An open host file, and what was seen of its ctime. */
+interface OpenRegion {
+  readonly file: RegionFile;
+  /** Seconds and nanoseconds: of the host file, and what was shown for it. */
+  seen: readonly [number, number] | null;
+  shown: readonly [number, number];
+}
+
 const PLACED = InodeFlag.region | InodeFlag.regionDraft;
 const TIMES = Change.atime | Change.mtime | Change.atimeNow | Change.mtimeNow;
 
@@ -29,7 +38,7 @@ const TIMES = Change.atime | Change.mtime | Change.atimeNow | Change.mtimeNow;
  */
 export class RegionFiles {
   /** In the order of their last use. */
-  private readonly open = new Map<Ino, RegionFile>();
+  private readonly open = new Map<Ino, OpenRegion>();
   private readonly attributes = new RegionAttributes();
   /** Why host files are not of use although there could be some: who serves them says so. */
   servedBy: () => string | null = () => null;
@@ -53,6 +62,15 @@ export class RegionFiles {
   isWanted(flags: number): boolean {
     const { policy } = this.options;
     return policy === 'always' || (policy === 'inode' && (flags & InodeFlag.dax) !== 0);
+  }
+
+  hasFlag(flags: number): boolean {
+    return (flags & InodeFlag.dax) !== 0;
+  }
+
+  /** Whether the flag of a file decides. */
+  get followsFlag(): boolean {
+    return this.options.policy === 'inode' && this.options.regions !== null;
   }
 
   /** Whether the data of a record's file is a host file, or will be one. */
@@ -91,7 +109,7 @@ export class RegionFiles {
     if (known !== undefined) {
       this.open.delete(ino);
       this.open.set(ino, known);
-      return known;
+      return known.file;
     }
     const { regions } = this.options;
     if (regions === null) return fail('EIO', `the data of inode ${String(ino)} is in the region directory, which is not there`);
@@ -134,10 +152,26 @@ export class RegionFiles {
       to.atimeSeconds = from.atimeSeconds;
       to.atimeNanoseconds = from.atimeNanoseconds;
     }
-    const later = from.ctimeSeconds > to.ctimeSeconds || (from.ctimeSeconds === to.ctimeSeconds && from.ctimeNanoseconds > to.ctimeNanoseconds);
-    if (!later) return;
-    to.ctimeSeconds = from.ctimeSeconds;
-    to.ctimeNanoseconds = from.ctimeNanoseconds;
+    this.showChangeTime(ino, to);
+  }
+
+  /**
+   * The later of the two ctimes. The host's clock may lag behind ours by some milliseconds, so a change of the host file could go unseen behind one of the inode: what is
+   * shown moves on whenever the host's does.
+   */
+  private showChangeTime(ino: Ino, to: Attributes): void {
+    const entry = this.open.get(ino);
+    const { ctimeSeconds, ctimeNanoseconds } = this.attributes;
+    if (entry === undefined) return;
+    let time: readonly [number, number] = [to.ctimeSeconds, to.ctimeNanoseconds];
+    if (isLater([ctimeSeconds, ctimeNanoseconds], time)) time = [ctimeSeconds, ctimeNanoseconds];
+    if (entry.seen !== null) {
+      const moved = isLater([ctimeSeconds, ctimeNanoseconds], entry.seen);
+      if (!isLater(time, entry.shown)) time = moved ? justAfter(entry.shown) : entry.shown;
+    }
+    entry.seen = [ctimeSeconds, ctimeNanoseconds];
+    entry.shown = time;
+    [to.ctimeSeconds, to.ctimeNanoseconds] = time;
   }
 
   /** What of a change of attributes is the host file's, after its inode was changed. */
@@ -151,6 +185,63 @@ export class RegionFiles {
     this.file(ino).setTimes(change.atimeSeconds, atime, change.mtimeSeconds, mtime);
   }
 
+  /** The flag noAtime comes or goes: until now the one who keeps the access time was the host, or the inode. `record` is editable. */
+  handOverAccessTime(ino: Ino, record: number, toInode: boolean): void {
+    if (!this.isRegion(record) || this.isDraft(record)) return;
+    const file = this.file(ino);
+    if (toInode) {
+      file.attributes(this.attributes);
+      setTime(this.view, record, Time.atime, this.attributes.atimeSeconds, this.attributes.atimeNanoseconds);
+    } else {
+      const { view } = this;
+      file.setTimes(getI64(view, record + Inode.atimeSeconds), view.getUint32(record + Inode.atimeNanoseconds, true), 0, RegionTime.omit);
+    }
+  }
+
+  /** An empty host file for an inode whose draft flag is on the medium. */
+  make(ino: Ino): RegionFile {
+    const { regions } = this.options;
+    if (regions === null) return fail('EIO', 'there is no region directory');
+    this.forget(ino);
+    return this.keep(ino, regions.create(ino, this.generation(this.core.inodes.get(ino))));
+  }
+
+  /** All data of a file of the image is in its host file, which gets the size and the times; durable on return. */
+  finishCopy(ino: Ino, size: number): void {
+    const file = this.file(ino);
+    const { view } = this;
+    const record = this.core.inodes.get(ino);
+    file.resize(size);
+    file.setTimes(
+      getI64(view, record + Inode.atimeSeconds),
+      view.getUint32(record + Inode.atimeNanoseconds, true),
+      getI64(view, record + Inode.mtimeSeconds),
+      view.getUint32(record + Inode.mtimeNanoseconds, true),
+    );
+    file.sync();
+  }
+
+  /** An editable record gets the times of its host file. */
+  takeTimes(ino: Ino, record: number): void {
+    const from = this.attributes;
+    this.file(ino).attributes(from);
+    setTime(this.view, record, Time.atime, from.atimeSeconds, from.atimeNanoseconds);
+    setTime(this.view, record, Time.mtime, from.mtimeSeconds, from.mtimeNanoseconds);
+  }
+
+  /** What a move began and did not end, in the running transaction: its host file, if that is worthless, is gone afterwards. `record` is editable. */
+  clearDraft(ino: Ino, record: number): void {
+    const flags = flagsOf(this.view, record);
+    if ((flags & PLACED) !== InodeFlag.regionDraft) return;
+    this.remove(ino, record);
+    this.setFlags(record, flags & ~InodeFlag.regionDraft);
+  }
+
+  /** `record` is editable. */
+  setFlags(record: number, flags: number): void {
+    this.view.setUint32(record + Inode.flags, flags >>> 0, true);
+  }
+
   /** The inode of this record is about to be freed: first goes its host file, if it may have one. EIO if that can't be: it must not be forgotten. */
   remove(ino: Ino, record: number): void {
     if ((flagsOf(this.view, record) & PLACED) === 0) return;
@@ -161,7 +252,7 @@ export class RegionFiles {
   }
 
   close(): void {
-    for (const file of this.open.values()) file.close();
+    for (const { file } of this.open.values()) file.close();
     this.open.clear();
     this.options.regions?.close();
   }
@@ -189,10 +280,7 @@ export class RegionFiles {
 
   /** Makes the host file of a draft; the file is a region from then on. */
   private establish(ino: Ino): void {
-    const { regions } = this.options;
-    if (regions === null) return;
-    this.forget(ino);
-    this.keep(ino, regions.create(ino, this.generation(this.core.inodes.get(ino))));
+    this.make(ino);
     this.change(ino, 0, InodeFlag.regionDraft);
   }
 
@@ -234,24 +322,29 @@ export class RegionFiles {
     }
   }
 
-  private setFlags(record: number, flags: number): void {
-    this.view.setUint32(record + Inode.flags, flags >>> 0, true);
-  }
 
   private keep(ino: Ino, file: RegionFile): RegionFile {
     if (this.open.size >= OPEN_FILES_MAX) {
       for (const [oldest, old] of this.open) {
-        old.close();
+        old.file.close();
         this.open.delete(oldest);
         break;
       }
     }
-    this.open.set(ino, file);
+    this.open.set(ino, { file, seen: null, shown: [0, 0] });
     return file;
   }
 
   private forget(ino: Ino): void {
-    this.open.get(ino)?.close();
+    this.open.get(ino)?.file.close();
     this.open.delete(ino);
   }
+}
+
+function isLater(a: readonly [number, number], b: readonly [number, number]): boolean {
+  return a[0] > b[0] || (a[0] === b[0] && a[1] > b[1]);
+}
+
+function justAfter([seconds, nanoseconds]: readonly [number, number]): readonly [number, number] {
+  return nanoseconds + 1 < 1e9 ? [seconds, nanoseconds + 1] : [seconds + 1, 0];
 }

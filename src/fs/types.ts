@@ -143,6 +143,19 @@ export class MappedExtents {
   }
 }
 
+/** What closing a file leads to: others have it open; nobody has; or nobody has, and its data is to be moved once nobody holds the inode any more. */
+export const CloseResult = { open: 0, closed: 1, held: 2 } as const;
+export type CloseResultNumber = (typeof CloseResult)[keyof typeof CloseResult];
+
+/** Where the data of a file lies. */
+export interface Placement {
+  readonly isRegion: boolean;
+  /** It is a DAX file, by its flag or by what the mount says. */
+  readonly isWanted: boolean;
+  /** Why no file gets a region now; null if DAX files do. */
+  readonly obstacle: string | null;
+}
+
 /** Takes directory entries one by one; returns false when it has no room for this one (it will be asked for again). */
 export interface EntrySink {
   /**

@@ -162,6 +162,7 @@ export class DevFuseTransport implements Transport, Channel {
         // Somebody may have changed the mount without telling: then the answer is nobody's to hear.
         this.control?.followMount();
         this.fs.flushTimes();
+        this.session.forgetUnused();
       } catch (error) {
         this.session.report('times', `writing timestamps failed: ${describe(error)}`);
       }

@@ -78,6 +78,7 @@ export const SetXattrFlag = {
 /** open(2), generic architecture (x86-64 and aarch64 agree on these). */
 export const OpenFlag = {
   ACCMODE: 0o3,
+  READ_WRITE: 0o2,
   CREAT: 0o100,
   EXCL: 0o200,
   TRUNC: 0o1000,

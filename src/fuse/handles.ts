@@ -48,12 +48,10 @@ export class Handles {
     if (isCached(this.handle) && this.flags === 0) this.fs.forgetLeased(ino);
   }
 
-  /** The last user has closed it. True if something may be freed now. */
-  release(handle: number, ino: Ino): boolean {
+  /** The last user has closed it. */
+  release(handle: number, ino: Ino): void {
     if (isCached(handle)) this.cached.remove(ino, 1);
-    if (!this.fs.unlease(handle)) return false;
-    this.countLeased(handle, ino, -1);
-    return true;
+    if (this.fs.unlease(handle)) this.countLeased(handle, ino, -1);
   }
 
   /** The user of an open file maps it straight from the medium; he reads and writes past the page cache from now on. EBUSY while others cache the file. */

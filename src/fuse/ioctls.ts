@@ -37,6 +37,11 @@ export interface ImageIdentity {
 }
 
 export const FSXATTR_SIZE = 28;
+export const PLACEMENT_SIZE = 256;
+/** The answer to PLACEMENT: where the data of a file lies, how an open file is served, and why it is not served from a host file although it is a DAX file (UTF-8). */
+export const PlacementOut = { data: 0, wanted: 4, served: 8, textLength: 12, text: 16 } as const;
+export const PlacementData = { image: 0, region: 1 } as const;
+export const PlacementServed = { pageCache: 0, direct: 1, passthrough: 2 } as const;
 /** struct fsxattr */
 export const Fsxattr = { flags: 0, extentSize: 4, extents: 8, project: 12, cowExtentSize: 16 } as const;
 
@@ -53,6 +58,8 @@ export const Ioctl = {
   REMOUNTED: number(0, 'n', 0x40, 0),
   /** Our own, of a file: where the medium is. */
   IMAGE_IDENTITY: number(READ, 'N', 0x40, IMAGE_IDENTITY_SIZE),
+  /** Our own, of any file of the mount: see PlacementOut. */
+  PLACEMENT: number(READ, 'n', 0x41, PLACEMENT_SIZE),
 } as const;
 
 /** FS_*_FL of FS_IOC_GETFLAGS. */

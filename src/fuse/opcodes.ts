@@ -70,4 +70,4 @@ export function opcodeName(opcode: number): string {
 }
 
 /** Codes of unsolicited messages to the kernel: in the error field of a header whose unique is 0. */
-export const Notify = { INVAL_INODE: 2, RESEND: 7 } as const;
+export const Notify = { INVAL_INODE: 2, RESEND: 7, PRUNE: 9 } as const;

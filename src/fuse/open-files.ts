@@ -1,7 +1,7 @@
 import { errnoName } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import type { FileSystemOperations } from '../fs/operations.js';
-import { OpenedFile } from '../fs/types.js';
+import { CloseResult, OpenedFile } from '../fs/types.js';
 import type { Backings } from './backings.js';
 import type { Channel } from './channel.js';
 import { OpenReply } from './flags.js';
@@ -57,11 +57,21 @@ export class OpenFiles {
     else this.handles.opened(ino);
   }
 
-  /** The last user of an open file has closed it. True if something may be freed now. */
+  /** The last user of an open file has closed it. True when nobody has the inode open any more and the kernel had better forget it: its data is to be moved. */
   close(ino: Ino, handle: number): boolean {
-    const freed = this.handles.release(handle, ino);
-    if (this.fs.closeFile(ino)) this.closeBacking(ino);
-    return freed;
+    this.handles.release(handle, ino);
+    const result = this.fs.closeFile(ino);
+    if (result !== CloseResult.open) this.closeBacking(ino);
+    return result === CloseResult.held;
+  }
+
+  isPassthrough(ino: Ino): boolean {
+    return this.backings.get(ino) !== 0;
+  }
+
+  /** No page cache for any file. */
+  get directIo(): boolean {
+    return this.options.directIo;
   }
 
   /** After a takeover: ids of files that nobody has open were of an open that was never answered. */

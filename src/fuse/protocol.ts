@@ -193,3 +193,5 @@ export const GETXATTR_OUT_SIZE = 8;
 
 export const NotifyInvalInode = { ino: 0, offset: 8, length: 16 } as const;
 export const NOTIFY_INVAL_INODE_SIZE = 24;
+/** struct fuse_notify_prune_out (count, padding, spare) and one inode number. */
+export const NOTIFY_PRUNE_SIZE = 24;

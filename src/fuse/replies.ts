@@ -15,6 +15,7 @@ import {
   INIT_OUT_SIZE,
   IOCTL_OUT_SIZE,
   NOTIFY_INVAL_INODE_SIZE,
+  NOTIFY_PRUNE_SIZE,
   NotifyInvalInode,
   OPEN_OUT_SIZE,
   OpenOut,
@@ -218,6 +219,20 @@ export class Replies {
     view.setInt32(OUT_HEADER_SIZE + NotifyInvalInode.offset, -1, true);
     view.setInt32(OUT_HEADER_SIZE + NotifyInvalInode.offset + 4, -1, true);
     setU64(view, OUT_HEADER_SIZE + NotifyInvalInode.length, 0);
+    return this.channel.reply(this.notificationBytes, 0, length);
+  }
+
+  /** Asks the kernel (from Linux 6.18) to forget an inode that nobody uses, mappings included; others may do so in time. */
+  forgetUnused(ino: Ino): number {
+    const view = this.notification;
+    const length = OUT_HEADER_SIZE + NOTIFY_PRUNE_SIZE;
+    view.setUint32(OutHeader.length, length, true);
+    view.setInt32(OutHeader.error, Notify.PRUNE, true);
+    setU64(view, OutHeader.unique, 0);
+    view.setUint32(OUT_HEADER_SIZE, 1, true);
+    view.setUint32(OUT_HEADER_SIZE + 4, 0, true);
+    setU64(view, OUT_HEADER_SIZE + 8, 0);
+    setU64(view, OUT_HEADER_SIZE + 16, ino);
     return this.channel.reply(this.notificationBytes, 0, length);
   }
 

@@ -85,6 +85,8 @@ export class Session {
   readonly handles: Handles;
   readonly files: OpenFiles;
   readonly image: ImageIdentity | null;
+  /** Inodes that the kernel is to be asked to forget, with the next pending timestamps. */
+  readonly unused = new Set<Ino>();
   /** Timestamps may be pending: flushTimes is due within a second. */
   timesDue = false;
   /** Something may have been freed: backgroundStep has to be asked. */
@@ -167,6 +169,12 @@ export class Session {
     const result = replies.created(ino, attributes, files);
     files.answered(ino, result);
     if (result < 0) fs.release(ino, 1);
+  }
+
+  /** Asks the kernel to forget what need not be remembered. */
+  forgetUnused(): void {
+    for (const ino of this.unused) this.replies.forgetUnused(ino);
+    this.unused.clear();
   }
 
   giveAttributes(ino: Ino): void {

@@ -84,6 +84,14 @@ function listOrNone(path: string): string[] {
   }
 }
 
+function commandOrNone(pid: number): string {
+  try {
+    return readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
 function linkOrNone(path: string): string | undefined {
   try {
     return readlinkSync(path);
@@ -265,7 +273,7 @@ export class Volume {
   /** SIGKILL for the process that serves the volume; another takes over. */
   killServer(): void {
     for (const pid of holders('/dev/fuse')) {
-      const command = readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1');
+      const command = commandOrNone(pid);
       if (command.startsWith('nvmfs-server') && command.includes(this.image)) process.kill(pid, 'SIGKILL');
     }
   }

@@ -6,7 +6,7 @@ import { chmodSync, chownSync, closeSync, ftruncateSync, fsyncSync, lstatSync, m
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { cleanCommand, cleanEnvironment } from '../helpers/environment.js';
-import { missing, programPath, run, shell, tryRun, waitFor } from '../helpers/run.js';
+import { missing, programPath, run, shell, sleep, tryRun, waitFor } from '../helpers/run.js';
 import { cannotUseVolume, openFuseToEverybody, tools, Volume, withVolume } from '../helpers/volume.js';
 
 t.setTimeout(300_000);
@@ -153,6 +153,44 @@ await t.test('huge pages', { skip: skip || missing('mount') }, async (t) => {
   }
 });
 
+await t.test('a file with data moves when its flag changes', { skip }, async (t) => {
+  await withVolume(t, { size: '64m' }, async (volume) => {
+    const file = join(volume.directory, 'file');
+    const contents = Buffer.alloc(3 * MIB + 77, 'some contents ');
+    writeFileSync(file, contents);
+    const described = async (): Promise<Record<string, unknown>> => JSON.parse((await run(tools.nvmfs, ['stat', '--json', file])).stdout) as Record<string, unknown>;
+    t.match(await described(), { data: 'image', served: 'page cache', dax: false, reason: '' });
+    const held = openSync(file, 'r');
+    await run(tools.nvmfs, ['dax', 'on', file]);
+    t.match(await described(), { data: 'image', flag: true, dax: true }, 'not while it is open');
+    closeSync(held);
+    await waitFor('the move', async () => (await described())['data'] === 'region');
+    t.match(await described(), { served: 'passthrough' });
+    t.ok(readFileSync(file).equals(contents) && readFileSync(hostFile(volume)).equals(contents), 'the contents are in the host file');
+    t.equal((await run(tools.nvmfs, ['dax', 'show', file])).stdout, `on ${file}\n`);
+    const binary = await Program.compile(volume);
+    const program = new Program(binary, file, contents.length);
+    try {
+      t.equal(await program.line(), 'mapped');
+      await run(tools.nvmfs, ['dax', 'off', file]);
+      await sleep(1500);
+      t.match(await described(), { data: 'region' }, 'not while it is mapped');
+      await program.ask('store 5 65');
+    } finally {
+      program.end();
+    }
+    contents[5] = 65;
+    // Older kernels forget it when they need the memory.
+    await waitFor('the move back', async () => {
+      await shell('echo 2 > /proc/sys/vm/drop_caches');
+      return hostFiles(volume).length === 0;
+    }, 30_000);
+    t.match(await described(), { data: 'image', served: 'page cache' });
+    t.ok(readFileSync(file).equals(contents), 'with what was stored');
+    t.match((await tryRun(tools.nvmfs, ['stat', '/'])).stderr, /not on a mounted NVMFS volume/);
+  });
+});
+
 await t.test('a crash of everything', { skip }, async (t) => {
   const volume = new Volume({ size: '64m', mountOptions: ['dax=always'] });
   try {
@@ -270,6 +308,8 @@ await t.test('what can’t have passthrough', { skip: skip || missing('fusermoun
     const asNobody = (...args: string[]): Promise<unknown> => run('runuser', ['-u', 'nobody', '--', ...args], { timeout: 60_000 });
     await asNobody(tools.nvmfs, 'mount', volume.image, volume.directory, '-o', 'dax=always');
     await asNobody('/bin/sh', '-ec', 'cmp -n 100000 "$1" "$2"; printf more >> "$1"; head -c 200000 /dev/zero > "$3"; truncate -s 100 "$3"; test $(stat -c %s "$1") = 100004; dd if="$1" of="$3" bs=7k conv=notrunc 2>/dev/null; cmp "$1" "$3"', 'sh', region, hostFile(volume), join(volume.directory, 'new'));
+    const described = (await run('runuser', ['-u', 'nobody', '--', tools.nvmfs, 'stat', '--json', region, join(volume.directory, 'new')])).stdout;
+    t.match(described, /"data":"region","served":"direct","reason":"the kernel lets only a daemon with CAP_SYS_ADMIN[^\n]*\n.*"data":"image","served":"direct"/, 'which nvmfs stat says');
     t.equal(hostFiles(volume).length, 1, 'a region is served by the daemon, a new file is in the image');
     await asNobody('/bin/sh', '-ec', `printf 'store 8191 9\\nload 8191\\n' | "$1" "$2" 1000000 > /dev/null; test $(od -An -tu1 -j8191 -N1 "$2") = 9`, 'sh', binary, join(volume.directory, 'mapped'));
     await asNobody('/bin/sh', '-ec', `printf 'store 8191 9\\nload 8191\\n' | "$1" "$2" 1000000 > /dev/null; test $(od -An -tu1 -j8191 -N1 "$2") = 9`, 'sh', binary, region);

@@ -38,6 +38,8 @@ export interface Case {
   readonly mount?: string;
   /** Not on other filesystems, to try the table itself: they differ for this reason. */
   readonly host?: string;
+  /** Not where files are served from host files, by the kernel alone, for this reason. */
+  readonly passthrough?: string;
   readonly needs?: Feature;
 }
 

@@ -5,24 +5,26 @@
 // topic, POSIX_REMOUNT=n remounts and POSIX_RESTART=n kills the server after every n cases.
 import { chmodSync } from 'node:fs';
 import t from 'tap';
-import { cannotMount, Volume } from '../helpers/volume.js';
+import { cannotMount, plainDirectory, Volume } from '../helpers/volume.js';
 import { missing } from '../helpers/run.js';
 import { compileDriver, DriverExecutor } from './driver.js';
 import { runTopics } from './run.js';
 import { describeExcluded, table, waitsFor } from './table.js';
 import type { Case } from './case.js';
 
-const OPTIONS = (process.env['POSIX_OPTIONS'] ?? '').split(',').filter((word) => word !== '');
+/** Each run's mount options; by default the table is run with ordinary files, and with files that the kernel serves from host files. */
+const RUNS = (process.env['POSIX_OPTIONS'] === undefined ? ['', 'dax=always'] : [process.env['POSIX_OPTIONS']]).map((words) => words.split(',').filter((word) => word !== ''));
 const TOPIC = process.env['POSIX_TOPIC'];
-t.setTimeout(600_000);
+t.setTimeout(1_200_000);
 const REMOUNT_EVERY = Number(process.env['POSIX_REMOUNT'] ?? 500);
 const RESTART_EVERY = Number(process.env['POSIX_RESTART'] ?? 60);
 
-await t.test('the conformance table through a mount', { timeout: 600_000, skip: cannotMount() || missing('gcc') }, async (t) => {
-  const volume = new Volume({ size: '1g', mountOptions: ['suid', 'dev', ...OPTIONS] });
+for (const options of plainDirectory === undefined ? RUNS : [[]]) await t.test(`the conformance table through a mount ${options.join()}`, { timeout: 600_000, skip: cannotMount() || missing('gcc') }, async (t) => {
+  const volume = new Volume({ size: '1g', mountOptions: ['suid', 'dev', ...options] });
   const { real } = volume;
   let driver: DriverExecutor | undefined;
   const exclude = (test: Case): string | undefined => {
+    if (real && options.includes('dax=always') && test.passthrough !== undefined) return test.passthrough;
     if (real) return waitsFor(test);
     return test.steps.includes('--- ') ? 'needs a volume of its own' : (test.host ?? waitsFor(test));
   };

@@ -7,10 +7,13 @@ import {
   Attributes,
   type Caller,
   Change,
+  CloseResult,
+  type CloseResultNumber,
   type EntrySink,
   type MappedExtents,
   type Name,
   type OpenedFile,
+  type Placement,
   type Ranges,
   type Statistics,
 } from '../../src/fs/types.js';
@@ -89,16 +92,20 @@ export class FakeFileSystem implements FileSystemOperations {
     opened.first = false;
   }
 
-  closeFile(): boolean {
-    return false;
+  closeFile(): CloseResultNumber {
+    return CloseResult.open;
   }
 
   isOpen(): boolean {
     return false;
   }
 
-  isRegion(): boolean {
-    return false;
+  populate(): void {
+    // Nobody maps anything.
+  }
+
+  placementOf(): Placement {
+    return { isRegion: false, isWanted: false, obstacle: null };
   }
 
   serveRegions(): void {

@@ -65,6 +65,14 @@ class Kit {
     return this.opened;
   }
 
+  /** The flag changes, and the file is closed; all that follows is done. */
+  move(ino: Ino, flags: number): void {
+    this.open(ino);
+    this.flag(ino, flags);
+    this.close(ino);
+    while (this.volume.fs.backgroundStep());
+  }
+
   close(ino: Ino): void {
     this.volume.fs.closeFile(ino);
   }
@@ -185,6 +193,30 @@ t.test('where nobody can serve a region, the file is in the image, opened for di
   t.end();
 });
 
+t.test('a page of a DAX file in the image is reachable before it is handed out', (t) => {
+  const kit = Kit.new();
+  const { fs, pmem } = kit.volume;
+  fs.serveRegions(() => 'no passthrough');
+  const file = kit.make('file');
+  kit.flag(file, InodeFlag.dax);
+  kit.change(file, { mask: Change.size, size: 20 * BLOCK + 100 });
+  fs.allocate(file, AllocateMode.keepSize, 2 * BLOCK, BLOCK);
+  kit.write(file, 5 * BLOCK, 10);
+  fs.populate(file, BLOCK, 6 * BLOCK);
+  const crashed = new Kit(openOn(pmem.fork()), kit.regions);
+  t.equal(crashed.volume.fs.seek(file, 0, SeekWhence.data), BLOCK, 'all of the range');
+  t.equal(crashed.volume.fs.seek(file, BLOCK, SeekWhence.hole), 7 * BLOCK, 'and nothing else');
+  t.same(crashed.volume.read(file, 5 * BLOCK, 10), kit.volume.read(file, 5 * BLOCK, 10), 'what was there stays');
+  fs.populate(file, 20 * BLOCK, BLOCK);
+  t.equal(kit.volume.attributes(file).size, 20 * BLOCK + 100, 'the size stays');
+  t.equal(fs.seek(file, 7 * BLOCK, SeekWhence.data), 20 * BLOCK);
+  const plain = kit.make('plain');
+  kit.change(plain, { mask: Change.size, size: BLOCK });
+  fs.populate(plain, 0, BLOCK);
+  t.equal(kit.volume.attributes(plain).blocks, 0, 'other files keep their holes');
+  t.end();
+});
+
 t.test('a draft that can’t become a region becomes a file of the image', (t) => {
   const kit = Kit.new('always');
   const ino = kit.make('file');
@@ -222,6 +254,52 @@ t.test('resizing, holes, times, copying', (t) => {
   kit.flag(ino, InodeFlag.dax | InodeFlag.appendOnly);
   t.equal(errnoOf(() => { kit.write(ino, 55_000, 10); }), 'EPERM', 'append-only counts from the end of the host file');
   t.equal(kit.open(ino).descriptor, -1, 'what flags protect is not handed to the kernel');
+  t.end();
+});
+
+t.test('a file with data moves when its flag has changed and it is closed', (t) => {
+  const kit = Kit.new();
+  const { volume, regions } = kit;
+  const ino = kit.make('file');
+  kit.change(ino, { mask: Change.size, size: 3_000_000 });
+  kit.write(ino, 100, 5000);
+  kit.write(ino, 2_500_000, 100_000);
+  kit.change(ino, { mask: Change.mtime, mtimeSeconds: 77, mtimeNanoseconds: 6 });
+  const contents = volume.read(ino, 0, 3_000_000);
+  const free = volume.statistics().freeBlocks;
+  const same = (what: string): void => {
+    t.ok(Buffer.compare(volume.read(ino, 0, 4_000_000), contents) === 0, `${what}: the contents are the same`);
+    t.same([volume.attributes(ino).mtimeSeconds, volume.attributes(ino).mtimeNanoseconds], [77, 6], `${what}: so is the time`);
+  };
+  kit.open(ino);
+  kit.flag(ino, InodeFlag.dax);
+  t.notOk(volume.fs.backgroundStep(), 'not while it is open');
+  kit.close(ino);
+  while (volume.fs.backgroundStep());
+  t.ok(kit.isRegion(ino));
+  same('in the host file');
+  t.equal(volume.attributes(ino).blocks, 27 * 8, 'holes stay holes');
+  t.ok(volume.statistics().freeBlocks > free, 'and its blocks are free');
+  kit.reopen();
+  same('after closing the volume');
+
+  volume.fs.hold(ino);
+  kit.move(ino, 0);
+  t.ok(kit.isRegion(ino), 'not while the kernel holds it: it may be mapped');
+  volume.fs.release(ino, 1);
+  while (volume.fs.backgroundStep());
+  t.notOk(kit.isRegion(ino));
+  t.same(regions.names(), []);
+  same('in the image');
+  t.equal(volume.attributes(ino).flags & (InodeFlag.regionDraft | InodeFlag.orphan), 0);
+
+  const full = Kit.new('inode', 10);
+  const large = full.make('large');
+  full.write(large, 0, 20 * BLOCK);
+  full.move(large, InodeFlag.dax);
+  t.notOk(full.isRegion(large), 'where the host has no space it stays');
+  t.same(full.regions.names(), []);
+  t.equal(full.volume.read(large, 0, 30 * BLOCK).length, 20 * BLOCK);
   t.end();
 });
 
@@ -312,6 +390,51 @@ const crashCases: readonly CrashCase[] = [
       while (kit.volume.fs.backgroundStep());
     },
   },
+  {
+    name: 'move to a host file', atomic: true,
+    run: (kit, { image }) => {
+      kit.move(image, InodeFlag.dax);
+    },
+  },
+  {
+    name: 'move to the image', atomic: true,
+    run: (kit, { file }) => {
+      kit.move(file, 0);
+    },
+  },
+  {
+    name: 'move to a host file and be opened meanwhile', atomic: true,
+    run: (kit, { image }) => {
+      kit.flag(image, InodeFlag.dax);
+      kit.open(image);
+      kit.close(image);
+      kit.volume.fs.backgroundStep();
+      kit.volume.fs.backgroundStep();
+      kit.open(image);
+    },
+  },
+  {
+    name: 'move to a host file and be removed meanwhile', atomic: true,
+    run: (kit, { image }) => {
+      kit.flag(image, InodeFlag.dax);
+      kit.open(image);
+      kit.close(image);
+      kit.volume.fs.backgroundStep();
+      kit.volume.fs.backgroundStep();
+      kit.unlink('image');
+    },
+  },
+  {
+    name: 'move to the image and be written meanwhile', atomic: true,
+    run: (kit, { file }) => {
+      kit.flag(file, 0);
+      kit.open(file);
+      kit.close(file);
+      kit.volume.fs.backgroundStep();
+      kit.volume.fs.backgroundStep();
+      kit.write(file, 10_000, 5000);
+    },
+  },
   { name: 'copy a range', atomic: true, run: (kit, { file, image }) => { kit.volume.fs.copyRange(image, 0, file, 9000, 9000); } },
 ];
 
@@ -339,6 +462,13 @@ for (const [number, { name, atomic, run }] of crashCases.entries()) {
     prepared.change(file, { mask: Change.mode, mode: 0o4755 });
     const image = prepared.make('image');
     prepared.write(image, 0, 9000);
+    if (name.startsWith('move')) {
+      // More than one piece.
+      for (const ino of [file, image]) {
+        prepared.change(ino, { mask: Change.size, size: 1_500_000 });
+        prepared.write(ino, 1_400_000, 5000);
+      }
+    }
     const empty = prepared.make('empty');
     prepared.flag(empty, InodeFlag.dax);
     prepared.flag(root, InodeFlag.dax);

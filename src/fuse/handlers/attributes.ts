@@ -23,7 +23,8 @@ export function setAttributes(session: Session): void {
   if ((valid & SetAttributeFlag.MTIME_NOW) !== 0) mask |= Change.mtimeNow;
   if ((valid & SetAttributeFlag.CTIME) !== 0) mask |= Change.ctime;
   if ((valid & SetAttributeFlag.KILL_SUIDGID) !== 0) mask |= Change.killPrivileges;
-  change.mask = mask;
+  // What is written without us (passthrough) takes privileges by a request that asks for nothing else; so does chown(2) that changes nothing.
+  change.mask = mask === 0 ? Change.killPrivileges : mask;
   change.mode = request.u32(SetattrIn.mode);
   change.uid = request.u32(SetattrIn.uid);
   change.gid = request.u32(SetattrIn.gid);

@@ -44,6 +44,7 @@ export function read(session: Session): void {
   const size = Math.min(request.u32(ReadIn.size), MAX_IO_BYTES);
   const silent = (request.u32(ReadIn.flags) & OpenFlag.NOATIME) !== 0;
   session.timesDue = true;
+  if ((request.u32(ReadIn.flags) & OpenFlag.ACCMODE) === OpenFlag.READ_WRITE) fs.populate(request.nodeid, offset, size);
   replies.data(fs.read(request.nodeid, offset, size, ranges, silent), ranges);
 }
 
@@ -66,7 +67,10 @@ export function release(session: Session): void {
   const { request } = session;
   request.need(RELEASE_IN_SIZE);
   session.timesDue = true;
-  if (session.files.close(request.nodeid, request.u64(ReleaseIn.fh))) session.workDue = true;
+  const { nodeid } = request;
+  // The kernel may not have let go of it yet.
+  if (session.files.close(nodeid, request.u64(ReleaseIn.fh))) session.unused.add(nodeid);
+  session.workDue = true;
   session.replies.done();
 }
 

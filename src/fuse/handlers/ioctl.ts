@@ -1,7 +1,7 @@
 import { Errno, FsError } from '../../base/errno.js';
 import { InodeFlag } from '../../format/layout.js';
 import { mayAdminister } from '../caller.js';
-import { FileFlag, FileXflag, Fsxattr, FSXATTR_SIZE, Ioctl, MAP_RANGE_NUMBER } from '../ioctls.js';
+import { FileFlag, FileXflag, Fsxattr, FSXATTR_SIZE, Ioctl, MAP_RANGE_NUMBER, PLACEMENT_SIZE, PlacementData, PlacementOut, PlacementServed } from '../ioctls.js';
 import { IOCTL_IN_SIZE, IoctlIn } from '../protocol.js';
 import type { Session } from '../session.js';
 import { imageIdentity, mapRange } from './mapping.js';
@@ -72,6 +72,9 @@ export function ioctl(session: Session): void {
     case Ioctl.IMAGE_IDENTITY:
       imageIdentity(session);
       break;
+    case Ioctl.PLACEMENT:
+      placement(session);
+      break;
     default:
       if ((request.u32(IoctlIn.command) & 0xffff) === MAP_RANGE_NUMBER) mapRange(session);
       else session.replies.error(Errno.ENOTTY);
@@ -141,6 +144,22 @@ function remounted(session: Session): void {
   if (refusal !== null) throw refusal;
   session.replies.beginIoctl(0);
   session.replies.ioctl();
+}
+
+function placement(session: Session): void {
+  const { fs, request, replies, files } = session;
+  const { isRegion, isWanted, obstacle } = fs.placementOf(request.nodeid);
+  const passthrough = files.isPassthrough(request.nodeid);
+  const direct = isWanted || files.directIo;
+  const text = Buffer.from(isWanted && !passthrough ? (obstacle ?? files.obstacle() ?? '') : '');
+  const at = beginOutput(session, PLACEMENT_SIZE);
+  const length = Math.min(text.length, PLACEMENT_SIZE - PlacementOut.text);
+  replies.view.setUint32(at + PlacementOut.data, isRegion ? PlacementData.region : PlacementData.image, true);
+  replies.view.setUint32(at + PlacementOut.wanted, isWanted ? 1 : 0, true);
+  replies.view.setUint32(at + PlacementOut.served, passthrough ? PlacementServed.passthrough : direct ? PlacementServed.direct : PlacementServed.pageCache, true);
+  replies.view.setUint32(at + PlacementOut.textLength, length, true);
+  replies.bytes.set(text.subarray(0, length), at + PlacementOut.text);
+  replies.ioctl();
 }
 
 /** The kernel keeps ctime and the mode of what it did not see change. */

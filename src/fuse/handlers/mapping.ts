@@ -40,7 +40,7 @@ export function imageIdentity(session: Session): void {
   view.setUint32(at + ImageIdentityOut.domain, domainNumbers[image.domain], true);
   view.setBigUint64(at + ImageIdentityOut.device, image.device, true);
   view.setBigUint64(at + ImageIdentityOut.inode, image.inode, true);
-  view.setUint32(at + ImageIdentityOut.placement, fs.isRegion(request.nodeid) ? Placement.region : Placement.image, true);
+  view.setUint32(at + ImageIdentityOut.placement, fs.placementOf(request.nodeid).isRegion ? Placement.region : Placement.image, true);
   setU64(view, at + ImageIdentityOut.fileIno, request.nodeid);
   replies.bytes.set(path, at + ImageIdentityOut.path);
   replies.ioctl();
