@@ -1,24 +1,16 @@
 import {
-  BLOCK_SIZE,
-  Dentry,
-  EXTENT_PAYLOAD_SIZE,
-  FREE_INODES_PAYLOAD_SIZE,
   KEY_SIZE,
   Magic,
-  NAME_MAX,
   TREE_MAX_DEPTH,
-  TREE_MAX_PAYLOAD,
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
-  TREE_ROOT_SIZE,
   TreeKind,
   type TreeKindNumber,
   TreeNode,
   TreeRoot,
-  XATTR_ROOT_SIZE,
-  XattrItem,
 } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
+import { CHILD_SIZE, KEY_END, NODE_AREA_SIZE, PAYLOAD_MAX, PAYLOAD_MIN, rootSizeOf } from '../format/tree-limits.js';
 import type { CheckContext } from './context.js';
 import { blockName } from './findings.js';
 import { areaFault, itemCount, itemLength, itemOffset } from './item-area.js';
@@ -28,24 +20,6 @@ import { BlockBuffer } from './medium.js';
 export interface ItemVisitor {
   item(key: number, view: DataView, bytes: Uint8Array, offset: number, length: number): void;
 }
-
-/** Keys are below this. */
-const KEY_END = 2 ** 53;
-const NODE_AREA_SIZE = BLOCK_SIZE - TREE_NODE_AREA;
-const CHILD_PAYLOAD = 8;
-
-const PAYLOAD_MIN: Record<TreeKindNumber, number> = {
-  1: EXTENT_PAYLOAD_SIZE,
-  2: Dentry.name + 1,
-  3: FREE_INODES_PAYLOAD_SIZE,
-  4: XattrItem.name + 1,
-};
-const PAYLOAD_MAX: Record<TreeKindNumber, number> = {
-  1: EXTENT_PAYLOAD_SIZE,
-  2: Dentry.name + NAME_MAX,
-  3: FREE_INODES_PAYLOAD_SIZE,
-  4: TREE_MAX_PAYLOAD,
-};
 
 /** Names of the trees of inodes. */
 const OWNED_TREES: Record<TreeKindNumber, string> = { 1: 'extent tree', 2: 'directory tree', 3: 'tree', 4: 'tree of extended attributes' };
@@ -84,7 +58,7 @@ export class TreeWalker {
     }
     if (depth === 0) {
       const area = root + TREE_ROOT_AREA;
-      const size = (kind === TreeKind.xattrs ? XATTR_ROOT_SIZE : TREE_ROOT_SIZE) - TREE_ROOT_AREA;
+      const size = rootSizeOf(kind) - TREE_ROOT_AREA;
       if (this.checkArea(view, area, size, 0, 0)) this.emit(view, bytes, area);
     } else {
       this.visitNode(getU64(view, root + TreeRoot.root), depth - 1, 0, KEY_END, true);
@@ -193,8 +167,8 @@ export class TreeWalker {
 
   /** Checks an item area; `block` is 0 for one that is inside a tree root. */
   private checkArea(view: DataView, base: number, size: number, level: number, block: number): boolean {
-    const shortest = level > 0 ? CHILD_PAYLOAD : PAYLOAD_MIN[this.kind];
-    const longest = level > 0 ? CHILD_PAYLOAD : PAYLOAD_MAX[this.kind];
+    const shortest = level > 0 ? CHILD_SIZE : PAYLOAD_MIN[this.kind];
+    const longest = level > 0 ? CHILD_SIZE : PAYLOAD_MAX[this.kind];
     const fault = areaFault(view, base, size, shortest, longest);
     if (fault === null) return true;
     const what = block > 0 ? this.nodeName(block) : `root of the ${this.name()}`;

@@ -1,5 +1,6 @@
-import { BLOCK_SIZE, FILE_SIZE_MAX, INODES_PER_BLOCK, Magic, STATE_BLOCK, TREE_ROOT_SIZE, VolumeState } from '../format/layout.js';
+import { BLOCK_SIZE, FILE_SIZE_MAX, Magic, STATE_BLOCK, TREE_ROOT_SIZE, VolumeState } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
+import { TABLE_BLOCKS_MAX } from '../format/tree-limits.js';
 import type { Pmem } from '../pmem/pmem.js';
 import { CheckContext, type VolumeStatistics } from './context.js';
 import { DirectoryPass } from './directories.js';
@@ -45,7 +46,6 @@ const FINDINGS_MAX = 1000;
 /** What a fallocate under way may be, doc/FORMAT.md, "Volume state". */
 const RANGE_MODES = new Set([0, 1, 3, 0x10, 0x11]);
 /** Inode numbers are below 2^53. */
-const TABLE_BLOCKS_MAX = 2 ** 53 / INODES_PER_BLOCK;
 
 /**
  * Checks a whole volume against doc/FORMAT.md without changing it, and without any code of the engine: what the

@@ -1,14 +1,14 @@
 import { blockName } from '../check/findings.js';
 import { BlockBuffer } from '../check/medium.js';
-import { Extent, ExtentFlag, INODES_PER_BLOCK, STATE_BLOCK, TreeKind, VolumeState } from '../format/layout.js';
+import { Extent, ExtentFlag, STATE_BLOCK, TreeKind, VolumeState } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
+import { TABLE_BLOCKS_MAX } from '../format/tree-limits.js';
 import type { RepairContext } from './context.js';
 import { TableScan } from './table-scan.js';
 import type { Item } from './tree-items.js';
 import { TreeMender, Verdict, type VerdictNumber } from './tree-mender.js';
 
 /** Inode numbers are below 2^53. */
-const TABLE_BLOCKS_MAX = 2 ** 53 / INODES_PER_BLOCK;
 /** Blocks without inodes, one behind the other, after which an extent of the table is not followed further. */
 const BAD_MAX = 64;
 

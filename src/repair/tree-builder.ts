@@ -1,7 +1,8 @@
 import { BlockBuffer } from '../check/medium.js';
 import { ItemArea, type TreeKindNumber } from '../format/layout.js';
+import { NODE_AREA_SIZE, ROOT_AREA_SIZE } from '../format/tree-limits.js';
 import type { RepairContext } from './context.js';
-import { childItem, costOf, type Item, NODE_AREA_SIZE, packNode, packRoot, packRootAbove, ROOT_AREA_SIZE } from './tree-items.js';
+import { childItem, costOf, type Item, packNode, packRoot, packRootAbove } from './tree-items.js';
 
 const ROOT_CAPACITY = ROOT_AREA_SIZE - ItemArea.slots;
 /** Nodes are not filled to the brim: the next insert would split each of them. */

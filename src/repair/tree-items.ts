@@ -1,5 +1,4 @@
 import {
-  BLOCK_SIZE,
   BlockHeader,
   ItemArea,
   KEY_SIZE,
@@ -8,21 +7,11 @@ import {
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
   TREE_ROOT_SIZE,
-  TreeKind,
-  type TreeKindNumber,
   TreeNode,
   TreeRoot,
-  XATTR_ROOT_SIZE,
 } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
-
-export const NODE_AREA_SIZE = BLOCK_SIZE - TREE_NODE_AREA;
-export const ROOT_AREA_SIZE = TREE_ROOT_SIZE - TREE_ROOT_AREA;
-
-/** Bytes of the root of a tree of this kind: that of extended attributes fills a block. */
-export function rootSizeOf(kind: TreeKindNumber): number {
-  return kind === TreeKind.xattrs ? XATTR_ROOT_SIZE : TREE_ROOT_SIZE;
-}
+import { NODE_AREA_SIZE } from '../format/tree-limits.js';
 
 /** An item of a tree in DRAM. */
 export interface Item {

@@ -4,24 +4,19 @@ import { BlockBuffer } from '../check/medium.js';
 import {
   BLOCK_SIZE,
   BlockHeader,
-  Dentry,
-  EXTENT_PAYLOAD_SIZE,
-  FREE_INODES_PAYLOAD_SIZE,
   Magic,
-  NAME_MAX,
   TREE_MAX_DEPTH,
-  TREE_MAX_PAYLOAD,
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
   TreeKind,
   type TreeKindNumber,
   TreeNode,
   TreeRoot,
-  XattrItem,
 } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
+import { CHILD_SIZE, KEY_END, NODE_AREA_SIZE, PAYLOAD_MAX, PAYLOAD_MIN, rootSizeOf } from '../format/tree-limits.js';
 import type { RepairContext } from './context.js';
-import { childItem, childOf, fitting, type Item, NODE_AREA_SIZE, packNode, packRoot, packRootAbove, readItems, rootSizeOf } from './tree-items.js';
+import { childItem, childOf, fitting, type Item, packNode, packRoot, packRootAbove, readItems } from './tree-items.js';
 
 /** What a judge says about an item of a leaf. */
 export const Verdict = { keep: 0, changed: 1, drop: 2 } as const;
@@ -36,11 +31,6 @@ export interface MendOptions {
   /** Change nothing on the medium: the tree is only read, and will be built anew if anything is wrong with it. */
   dry?: boolean;
 }
-
-const KEY_END = 2 ** 53;
-const CHILD_PAYLOAD = 8;
-const PAYLOAD_MIN: Record<TreeKindNumber, number> = { 1: EXTENT_PAYLOAD_SIZE, 2: Dentry.name + 1, 3: FREE_INODES_PAYLOAD_SIZE, 4: XattrItem.name + 1 };
-const PAYLOAD_MAX: Record<TreeKindNumber, number> = { 1: EXTENT_PAYLOAD_SIZE, 2: Dentry.name + NAME_MAX, 3: FREE_INODES_PAYLOAD_SIZE, 4: TREE_MAX_PAYLOAD };
 
 /** Names of the trees of inodes. */
 const OWNED_TREES: Record<TreeKindNumber, string> = { 1: 'extent tree', 2: 'directory tree', 3: 'tree', 4: 'tree of extended attributes' };
@@ -149,7 +139,7 @@ export class TreeMender {
     let at = onlyChild;
     while (level > 0) {
       if (!this.context.writer.load(at, buffer)) break;
-      const items = readItems(buffer.view, TREE_NODE_AREA, NODE_AREA_SIZE, CHILD_PAYLOAD, CHILD_PAYLOAD);
+      const items = readItems(buffer.view, TREE_NODE_AREA, NODE_AREA_SIZE, CHILD_SIZE, CHILD_SIZE);
       if (items.length !== 1) break;
       this.drop(at);
       at = childOf(items[0] as Item);
@@ -241,8 +231,8 @@ export class TreeMender {
   }
 
   private visitInterior(buffer: BlockBuffer, block: number, level: number, low: number, high: number, isRoot: boolean): Visited {
-    let rewrite = this.nodeFaults(buffer, block, CHILD_PAYLOAD, CHILD_PAYLOAD);
-    const found = fitting(readItems(buffer.view, TREE_NODE_AREA, NODE_AREA_SIZE, CHILD_PAYLOAD, CHILD_PAYLOAD), NODE_AREA_SIZE);
+    let rewrite = this.nodeFaults(buffer, block, CHILD_SIZE, CHILD_SIZE);
+    const found = fitting(readItems(buffer.view, TREE_NODE_AREA, NODE_AREA_SIZE, CHILD_SIZE, CHILD_SIZE), NODE_AREA_SIZE);
     const what = this.nodeName(block);
     const kept: Item[] = [];
     found.forEach((item, index) => {

@@ -21,6 +21,7 @@ import {
   XattrValue,
 } from '../format/layout.js';
 import { getI64, getU64 } from '../format/numbers.js';
+import { TABLE_BLOCKS_MAX } from '../format/tree-limits.js';
 import type { Geometry } from '../format/superblock.js';
 import { nodeFault, rootFault } from '../tree/node.js';
 
@@ -57,7 +58,6 @@ function groupFault(view: DataView, geometry: Geometry, base: number, block: Blo
 }
 
 const STATE_NUMBERS = [VolumeState.orphanHead, VolumeState.sequence, VolumeState.rangeIno, VolumeState.rangeOffset, VolumeState.rangeEnd] as const;
-const TABLE_BLOCKS_MAX = 2 ** 53 / INODES_PER_BLOCK;
 
 function stateFault(view: DataView, geometry: Geometry, base: number): string | undefined {
   const field = (offset: number): number => getU64(view, base + offset);

@@ -1,30 +1,22 @@
 import { FsError } from '../base/errno.js';
 import { type BlockNo, asBlockNo } from '../base/units.js';
 import {
-  BLOCK_SIZE,
   BlockHeader,
-  Dentry,
-  EXTENT_PAYLOAD_SIZE,
-  FREE_INODES_PAYLOAD_SIZE,
   ItemArea,
   KEY_SIZE,
   MAX_VOLUME_BLOCKS,
   Magic,
-  NAME_MAX,
   SLOT_SIZE,
   TREE_MAX_DEPTH,
-  TREE_MAX_PAYLOAD,
   TREE_NODE_AREA,
   TREE_ROOT_AREA,
-  TREE_ROOT_SIZE,
   TreeKind,
   type TreeKindNumber,
   TreeNode,
   TreeRoot,
-  XATTR_ROOT_SIZE,
-  XattrItem,
 } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
+import { CHILD_SIZE, NODE_AREA_SIZE, PAYLOAD_MAX, PAYLOAD_MIN, rootSizeOf } from '../format/tree-limits.js';
 import type { Blocks } from '../journal/blocks.js';
 import {
   countOf,
@@ -39,31 +31,15 @@ import {
   removeItem,
 } from './area.js';
 
-/** Bytes of the item area of a node. */
-export const NODE_AREA_SIZE = BLOCK_SIZE - TREE_NODE_AREA;
-/** Bytes of the item area in a tree root of depth 0. */
-export const ROOT_AREA_SIZE = TREE_ROOT_SIZE - TREE_ROOT_AREA;
-/** The same for extended attributes: their tree root fills a block. */
-const XATTR_ROOT_AREA_SIZE = XATTR_ROOT_SIZE - TREE_ROOT_AREA;
-
 /** Bytes of the item area in the root of a tree of this kind. */
 export function rootAreaSizeOf(kind: number): number {
-  return kind === TreeKind.xattrs ? XATTR_ROOT_AREA_SIZE : ROOT_AREA_SIZE;
+  return rootSizeOf(kind) - TREE_ROOT_AREA;
 }
-
-/** Payload of an item of an interior node: the number of the child's block. */
-export const CHILD_SIZE = 8;
-
-/** Keys are below this. */
-export const KEY_END = 2 ** 53;
 
 /** Shortest and longest payload by tree kind; 0: of interior nodes. */
 const PAYLOAD_LIMITS: Readonly<Record<number, readonly [number, number]>> = {
   0: [CHILD_SIZE, CHILD_SIZE],
-  [TreeKind.extents]: [EXTENT_PAYLOAD_SIZE, EXTENT_PAYLOAD_SIZE],
-  [TreeKind.directory]: [Dentry.name + 1, Dentry.name + NAME_MAX],
-  [TreeKind.freeInodes]: [FREE_INODES_PAYLOAD_SIZE, FREE_INODES_PAYLOAD_SIZE],
-  [TreeKind.xattrs]: [XattrItem.name + 1, TREE_MAX_PAYLOAD],
+  ...Object.fromEntries(Object.values(TreeKind).map((kind) => [kind, [PAYLOAD_MIN[kind], PAYLOAD_MAX[kind]]])),
 };
 
 /** Writes level and kind into a fresh node and makes its area empty. */

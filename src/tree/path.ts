@@ -1,9 +1,10 @@
 import { type BlockNo, asBlockNo } from '../base/units.js';
 import { Magic, TREE_MAX_DEPTH, TREE_NODE_AREA, TREE_ROOT_AREA, TreeRoot } from '../format/layout.js';
 import { getU64 } from '../format/numbers.js';
+import { KEY_END, NODE_AREA_SIZE } from '../format/tree-limits.js';
 import type { Blocks } from '../journal/blocks.js';
 import { DAMAGED, countOf, floorIndex, keyAt, lengthAt, payloadAt } from './area.js';
-import { KEY_END, NODE_AREA_SIZE, checkArea, checkBlock, checkBounds, checkItem, childAt, damaged, readNode, rootAreaSizeOf } from './node.js';
+import { checkArea, checkBlock, checkBounds, checkItem, childAt, damaged, readNode, rootAreaSizeOf } from './node.js';
 
 /**
  * The way from a tree root to an item: a node and a position in it per level. Level 0 is the leaf; in a tree

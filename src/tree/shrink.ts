@@ -1,8 +1,9 @@
 import type { BlockNo } from '../base/units.js';
 import { Magic, TREE_NODE_AREA, TREE_ROOT_AREA, TreeRoot } from '../format/layout.js';
 import { setU64 } from '../format/numbers.js';
+import { NODE_AREA_SIZE } from '../format/tree-limits.js';
 import { appendItems, capacityOf, countOf, keyAt, setKeyAt, usedOf } from './area.js';
-import { NODE_AREA_SIZE, checkItem, checkItems, childAt, damaged, initTreeRoot, readNode, takeOutItem } from './node.js';
+import { checkItem, checkItems, childAt, damaged, initTreeRoot, readNode, takeOutItem } from './node.js';
 import type { TreePath } from './path.js';
 import type { Tree } from './tree.js';
 

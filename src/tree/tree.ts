@@ -10,6 +10,7 @@ import {
   TreeRoot,
 } from '../format/layout.js';
 import { setU64 } from '../format/numbers.js';
+import { CHILD_SIZE, NODE_AREA_SIZE, ROOT_AREA_SIZE } from '../format/tree-limits.js';
 import type { Blocks, NodeAllocator } from '../journal/blocks.js';
 import {
   appendItems,
@@ -24,7 +25,7 @@ import {
   truncateItems,
   usedOf,
 } from './area.js';
-import { CHILD_SIZE, NODE_AREA_SIZE, ROOT_AREA_SIZE, checkItems, damaged, initNode, initTreeRoot, rootAreaSizeOf, takeOutItem } from './node.js';
+import { checkItems, damaged, initNode, initTreeRoot, rootAreaSizeOf, takeOutItem } from './node.js';
 import { TreePath } from './path.js';
 import { shrink } from './shrink.js';
 
