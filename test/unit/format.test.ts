@@ -187,7 +187,7 @@ function goldenVolume(): Uint8Array {
 /** The same with extended attributes of all kinds. */
 function goldenXattrs(): Uint8Array {
   const pmem = new SimulatedPmem(SIZE);
-  makeVolume(pmem, { ...MADE, label: 'golden xattrs' });
+  makeVolume(pmem, { ...MADE, label: 'golden xattrs', incompatFeatures: 0 });
   const clock = new ManualClock(1_700_000_001, 6);
   const fs = openVolume(pmem, { clock });
   const caller = Object.assign(new Caller(), { uid: 1000, gid: 100, umask: 0o027 });
