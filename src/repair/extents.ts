@@ -1,5 +1,5 @@
 import { blockName, type FindingKind, hex } from '../check/findings.js';
-import { Extent, ExtentFlag, GROUP_BLOCKS } from '../format/layout.js';
+import { BLOCK_SIZE, Extent, ExtentFlag, GROUP_BLOCKS } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
 import type { BlockMap } from './block-map.js';
 import type { RepairContext } from './context.js';
@@ -31,6 +31,7 @@ export class ExtentMender {
   /** Owners of the first run, null during it. */
   others: BlockMap | null = null;
   private ino = 0;
+  private sizeBlocks = 0;
   private nextFileBlock = 0;
   private view: DataView = new DataView(new ArrayBuffer(16));
   private item: Item = { key: 0, payload: new Uint8Array(0) };
@@ -38,8 +39,10 @@ export class ExtentMender {
 
   constructor(private readonly context: RepairContext) {}
 
-  begin(ino: number): void {
+  /** `size`: in bytes, as the inode says. */
+  begin(ino: number, size: number): void {
     this.ino = ino;
+    this.sizeBlocks = Math.ceil(size / BLOCK_SIZE);
     this.nextFileBlock = 0;
     this.blocks = 0;
     this.writtenEnd = 0;
@@ -102,7 +105,9 @@ export class ExtentMender {
     if (block + this.length <= end) return true;
     const kind = end === geometry.backupBlock ? 'extent-range' : 'extent-crosses-group';
     if (!this.problem(kind, 'end', `at most ${String(end)}`, block + this.length, 'cut the extent', true)) return true;
-    this.setLength(end - block);
+    // A length that can't be right is no claim to the blocks up to there, which others have: what the file's size needs is one.
+    const needed = this.sizeBlocks - this.item.key;
+    this.setLength(needed > 0 ? Math.min(needed, end - block) : end - block);
     return true;
   }
 

@@ -81,7 +81,7 @@ export class InodeMender {
     const type = this.context.notes.typeOf(ino);
     if (!this.hasExtentsAt(buffer, base, type) || this.context.notes.has(ino, Note.left)) return Outcome.same;
     this.enter(buffer, base, ino);
-    this.extents.begin(ino);
+    this.extents.begin(ino, this.u64(Inode.size));
     this.mendTree(TreeKind.extents, this.extents.judge, false);
     if (this.trees.left) return this.changed ? Outcome.changed : Outcome.same;
     if (type === Type.symlink && !this.mendLongTarget()) {
