@@ -16,8 +16,8 @@ SOURCES := $(shell find src mkfs native test bench -name '*.ts' 2>/dev/null)
 
 # Tests are found by their sources, so that a compiled test whose source is gone is not run.
 compiled = $(patsubst %.ts,dist/%.js,$(sort $(shell find $(1) -name '*.test.ts' 2>/dev/null)))
-CHECK_TESTS = $(call compiled,test/unit test/model test/fuzz) dist/test/crash/short.test.js dist/test/posix/engine.test.js
-ALL_TESTS = $(CHECK_TESTS) $(filter-out $(CHECK_TESTS),$(call compiled,test/crash)) $(call compiled,test/cli test/mount) dist/test/posix/mount.test.js
+CHECK_TESTS = $(call compiled,test/unit test/model) $(addprefix dist/test/,fuzz/media.test.js fuzz/wire.test.js crash/short.test.js posix/engine.test.js)
+ALL_TESTS = $(CHECK_TESTS) $(filter-out $(CHECK_TESTS),$(call compiled,test/crash test/fuzz)) $(call compiled,test/cli test/mount) dist/test/posix/mount.test.js
 
 # addon: builds build/nvmfs.node
 -include native/native.mk
@@ -46,8 +46,10 @@ test: ## install what the tests need and run all of them (as root, for the mount
 	THOROUGH=1 scripts/run-tests $(ALL_TESTS)
 
 .PHONY: check
-check: build lint ## the quick tests: types, lint, unit and model tests; no root, no mount
-	TEST_JOBS=$${TEST_JOBS:-2} scripts/run-tests $(CHECK_TESTS)
+check: build ## the quick tests: types, lint, unit and model tests; no root, no mount
+	$(MAKE) --no-print-directory lint & lint=$$!; \
+	status=0; TEST_JOBS=$${TEST_JOBS:-2} scripts/run-tests $(CHECK_TESTS) || status=$$?; \
+	wait $$lint && exit $$status
 
 .PHONY: conformance
 conformance: build ## long, as root: the conformance table, stress-ng's stressors for STRESS_S (20) s each, pjdfstest where PJDFSTEST names its directory

@@ -6,13 +6,13 @@ import t from 'tap';
 import { GIB, MIB, TIB } from '../../src/base/units.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
 import type { Name } from '../../src/fs/types.js';
-import { seed } from '../helpers/run.js';
+import { seed, thorough } from '../helpers/run.js';
 import { sourceOf } from './operation.js';
 import { runRandom, runSequence, shrinkFailure, type RunConfiguration } from './run.js';
 import { shrink } from './shrink.js';
 
 const SEED = seed();
-const OPERATIONS = Number(process.env['MODEL_OPERATIONS'] ?? 102_000);
+const OPERATIONS = Number(process.env['MODEL_OPERATIONS'] ?? (thorough ? 102_000 : 51_000));
 const SHRINK_MS = 60_000;
 
 const runs: (RunConfiguration & { name: string; share: number })[] = [

@@ -160,7 +160,7 @@ t.test('a problem that is left is left, and what hangs on it', (t) => {
 const SEED = seed();
 t.comment(`SEED=${String(SEED)}`);
 const known = knownVolume();
-const ROUNDS = Number(process.env['ROUNDS'] ?? (thorough ? 150 : 30));
+const ROUNDS = Number(process.env['ROUNDS'] ?? (thorough ? 150 : 20));
 
 /** Repairs a medium; what is wrong with the result, '' when nothing is. */
 function problemAfter(pmem: SimulatedPmem, wounded: Wound): string {
