@@ -8,6 +8,14 @@
 #include <cstddef>
 #include <cstdint>
 
+// Older headers don't have them.
+#ifndef MAP_SHARED_VALIDATE
+#define MAP_SHARED_VALIDATE 3
+#endif
+#ifndef MAP_SYNC
+#define MAP_SYNC 0x80000
+#endif
+
 namespace nvm {
 
 constexpr size_t kPage = 4096;

@@ -73,6 +73,14 @@ class Kit {
     while (this.volume.fs.backgroundStep());
   }
 
+  /** The same, up to the middle of copying. */
+  beginMove(ino: Ino, flags: number): void {
+    this.flag(ino, flags);
+    this.open(ino);
+    this.close(ino);
+    for (let step = 0; step < 2; step += 1) this.volume.fs.backgroundStep();
+  }
+
   close(ino: Ino): void {
     this.volume.fs.closeFile(ino);
   }
@@ -405,22 +413,14 @@ const crashCases: readonly CrashCase[] = [
   {
     name: 'move to a host file and be opened meanwhile', atomic: true,
     run: (kit, { image }) => {
-      kit.flag(image, InodeFlag.dax);
-      kit.open(image);
-      kit.close(image);
-      kit.volume.fs.backgroundStep();
-      kit.volume.fs.backgroundStep();
+      kit.beginMove(image, InodeFlag.dax);
       kit.open(image);
     },
   },
   {
     name: 'move to a host file and be removed meanwhile', atomic: true,
     run: (kit, { image }) => {
-      kit.flag(image, InodeFlag.dax);
-      kit.open(image);
-      kit.close(image);
-      kit.volume.fs.backgroundStep();
-      kit.volume.fs.backgroundStep();
+      kit.beginMove(image, InodeFlag.dax);
       kit.unlink('image');
     },
   },

@@ -12,6 +12,7 @@ import {
   MapRangeFlag,
   MapRangeIn,
   MapRangeOut,
+  PlacementData,
 } from '../ioctls.js';
 import { IOCTL_IN_SIZE, IoctlIn } from '../protocol.js';
 import type { Session } from '../session.js';
@@ -21,8 +22,6 @@ import type { Session } from '../session.js';
  * those who may open the image, too.
  */
 
-/** Where a file's data is. */
-const Placement = { image: 0, region: 1 } as const;
 const domainNumbers: Readonly<Record<DurabilityDomain, number>> = { file: 0, memory: 1, 'sync-dax': 2 };
 
 /** Where the medium is that this file lies on. ENOTTY where programs can't map it. */
@@ -40,7 +39,7 @@ export function imageIdentity(session: Session): void {
   view.setUint32(at + ImageIdentityOut.domain, domainNumbers[image.domain], true);
   view.setBigUint64(at + ImageIdentityOut.device, image.device, true);
   view.setBigUint64(at + ImageIdentityOut.inode, image.inode, true);
-  view.setUint32(at + ImageIdentityOut.placement, fs.placementOf(request.nodeid).isRegion ? Placement.region : Placement.image, true);
+  view.setUint32(at + ImageIdentityOut.placement, fs.placementOf(request.nodeid).isRegion ? PlacementData.region : PlacementData.image, true);
   setU64(view, at + ImageIdentityOut.fileIno, request.nodeid);
   replies.bytes.set(path, at + ImageIdentityOut.path);
   replies.ioctl();
