@@ -89,6 +89,20 @@ t.test('OPEN asks whether a file may be written', (t) => {
   t.end();
 });
 
+t.test('attributes that the kernel did not see change are forgotten before the caller hears of the change', (t) => {
+  // The other way round, a caller who asks for them at once could still be shown the old ones.
+  const wire = newKernel();
+  const ino = makeFile(wire);
+  const fsxattr = Buffer.concat([u32(0x80, 0, 0, 5, 0), Buffer.alloc(8)]);
+  for (const [what, request] of [['SETFLAGS', ioctl(SETFLAGS, u32(0x40), 0)], ['FSSETXATTR', ioctl(FSSETXATTR, fsxattr, 0)]] as const) {
+    const messages = wire.exchange(O.IOCTL, ino, [request]);
+    t.same(messages.map((message) => message.readBigUInt64LE(8) === 0n), [true, false], `${what}: the notification, then the answer`);
+    t.same([messages[0]?.readInt32LE(4), messages[0]?.readBigUInt64LE(16)], [2, BigInt(ino)], `${what}: FUSE_NOTIFY_INVAL_INODE of the file`);
+    t.equal(messages[1]?.readInt32LE(4), 0, `${what}: answered`);
+  }
+  t.end();
+});
+
 t.test('every name in a request has at most 255 bytes', (t) => {
   const wire = newKernel();
   makeFile(wire);
@@ -150,6 +164,7 @@ t.test('files are mapped from the medium, or cached', (t) => {
   t.equal(release(cached), 0);
   t.equal(wire.ask(O.IOCTL, ino, [range(maker, 2)]).error, 0, 'the own open file does not count');
   t.equal(wire.ask(O.IOCTL, ino, [range(maker, 6)]).error, 0, 'again, to write');
+  t.same(wire.exchange(O.IOCTL, ino, [range(maker, 7)]).map((message) => message.readBigUInt64LE(8) === 0n), [true, false], 'blocks that are filled: old attributes are forgotten before the answer');
   const [direct, directFlags] = open();
   t.equal(directFlags & 1, 1, 'DIRECT_IO');
   t.equal(wire.ask(O.IOCTL, ino, [range(direct, 2)]).error, 0, 'a second one who maps it');

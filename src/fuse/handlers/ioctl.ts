@@ -162,11 +162,11 @@ function placement(session: Session): void {
   replies.ioctl();
 }
 
-/** The kernel keeps ctime and the mode of what it did not see change. */
+/** The kernel keeps ctime and the mode of what it did not see change. It forgets them before the caller, who may ask at once, goes on. */
 function finishChange(session: Session): void {
+  session.replies.attributesChanged(session.request.nodeid);
   session.replies.beginIoctl(0);
   session.replies.ioctl();
-  session.replies.attributesChanged(session.request.nodeid);
 }
 
 function checkCaller(session: Session): void {

@@ -60,6 +60,8 @@ export function mapRange(session: Session): void {
   extents.limit = Math.min(EXTENTS_MAX, Math.floor(room / MAP_EXTENT_SIZE));
   const reached = fs.mapRange(request.nodeid, offset, length, fill, extents);
   fs.getAttributes(request.nodeid, attributes);
+  // The kernel keeps size, blocks and times of what it did not see change: it forgets them before the caller goes on.
+  if (fill) replies.attributesChanged(request.nodeid);
   const at = replies.beginIoctl(MAP_RANGE_HEADER_SIZE + extents.count * MAP_EXTENT_SIZE);
   const { view } = replies;
   setU64(view, at + MapRangeOut.reached, reached);
@@ -73,6 +75,4 @@ export function mapRange(session: Session): void {
     setU64(view, extent + 16, extents.lengths[index] as number);
   }
   replies.ioctl();
-  // The kernel keeps size, blocks and times of what it did not see change.
-  if (fill) replies.attributesChanged(request.nodeid);
 }
