@@ -13,12 +13,14 @@ export interface MkfsArguments {
   readonly uuid: Uint8Array;
   /** Bytes, a multiple of 4096; null: as large as the target is. */
   readonly size: number | null;
+  /** The region directory to record, as given; null: none. */
+  readonly regions: string | null;
   readonly dryRun: boolean;
   readonly quiet: boolean;
   readonly json: boolean;
 }
 
-export const USAGE = `usage: mkfs.nvmfs [-f] [-L label] [-U uuid] [-s size] [-N] [-q] [--json] FILE|BLOCK-DEVICE`;
+export const USAGE = `usage: mkfs.nvmfs [-f] [-L label] [-U uuid] [-s size] [--regions directory] [-N] [-q] [--json] FILE|BLOCK-DEVICE`;
 
 export const HELP = `${USAGE}
 
@@ -28,6 +30,7 @@ Makes an NVMFS volume inside a file (created when missing, with -s) or on a devi
   -L, --label LABEL  name of the volume, at most ${String(LABEL_SIZE)} bytes of UTF-8
   -U, --uuid UUID    identity of the volume (default: random)
   -s, --size SIZE    size in bytes, or with k, m, g, t, p (powers of 1024): the file is created with, or grown or shrunk to it
+      --regions DIR  directory for the data of DAX files, made when it is missing (default: IMAGE.regions, when it is needed)
   -N, --dry-run      check everything and print what would be made, write nothing
   -q, --quiet        print nothing but errors
       --json         print the summary as JSON (see mkfs.nvmfs(8))
@@ -40,6 +43,7 @@ const OPTIONS = {
   label: { type: 'string', short: 'L', default: '' },
   uuid: { type: 'string', short: 'U', default: 'random' },
   size: { type: 'string', short: 's' },
+  regions: { type: 'string' },
   'dry-run': { type: 'boolean', short: 'N', default: false },
   quiet: { type: 'boolean', short: 'q', default: false },
   json: { type: 'boolean', default: false },
@@ -61,6 +65,7 @@ export function parseArguments(args: readonly string[]): MkfsArguments | 'help' 
     label: checkLabel(values.label),
     uuid: parseUuid(values.uuid),
     size: values.size === undefined ? null : checkSize(values.size),
+    regions: values.regions ?? null,
     dryRun: values['dry-run'],
     quiet: values.quiet,
     json: values.json,

@@ -5,6 +5,7 @@ import { BLOCK_SIZE } from '../src/format/layout.js';
 import type { DurabilityDomain, Pmem } from '../src/pmem/pmem.js';
 import { HELP, parseArguments, type MkfsArguments } from './arguments.js';
 import { makeVolume, planGeometry } from './layout.js';
+import type { PlannedRegions } from './regions.js';
 import { summaryAsJson, summaryAsText, type PrintedGeometry, type Summary } from './summary.js';
 import { findSignatures, type FoundSignature } from './signatures.js';
 import { inspectTarget, prepareTarget, type Target } from './target.js';
@@ -45,13 +46,14 @@ async function makeFilesystem(given: MkfsArguments): Promise<void> {
   const size = chooseSize(target, given);
   const planned = planGeometry(size);
   refuseSignatures(target.path, target.signatures, given.force);
-  const common = { path: given.path, created: target.kind === 'absent', label: given.label, uuid: given.uuid };
+  const regions = given.regions === null ? null : (await import('./regions.js')).planRegions(given.regions);
+  const common = { path: given.path, created: target.kind === 'absent', label: given.label, uuid: given.uuid, regions: regions?.path ?? null };
   if (given.dryRun) {
     await refuseInUse(target);
     print(given, summaryOf({ ...common, dryRun: true, geometry: planned, domain: null }, given));
     return;
   }
-  const { geometry, domain } = await makeOn(target, given);
+  const { geometry, domain } = await makeOn(target, given, regions);
   print(given, summaryOf({ ...common, dryRun: false, geometry, domain }, given));
 }
 
@@ -95,9 +97,9 @@ interface Made {
   readonly domain: DurabilityDomain;
 }
 
-async function makeOn(target: Target, given: MkfsArguments): Promise<Made> {
+async function makeOn(target: Target, given: MkfsArguments, regions: PlannedRegions | null): Promise<Made> {
   const { MappedPmem } = await import('../src/pmem/mapped.js');
-  const undo = prepareTarget(target);
+  const undo = [prepareTarget(target)];
   try {
     // The size changes only after the lock is taken: a volume in use stays as it is.
     const pmem = MappedPmem.open(target.path, given.size === null ? {} : { size: given.size });
@@ -107,12 +109,15 @@ async function makeOn(target: Target, given: MkfsArguments): Promise<Made> {
       eraseSignatures(pmem, signatures);
       // Whoever makes a volume may write to it, also without being root.
       const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-      return { geometry: makeVolume(pmem, { label: given.label, uuid: given.uuid, ...owner }), domain: pmem.domain };
+      // Before the volume that names it: from then on one that is missing is one that is not mounted.
+      if (regions !== null) undo.push((await import('./regions.js')).prepareRegions(regions, given.uuid));
+      const options = { label: given.label, uuid: given.uuid, regions: regions?.path ?? '', ...owner };
+      return { geometry: makeVolume(pmem, options), domain: pmem.domain };
     } finally {
       pmem.close();
     }
   } catch (error) {
-    undo();
+    for (const step of undo.reverse()) step();
     throw error;
   }
 }

@@ -36,7 +36,7 @@ import {
   VolumeState,
 } from '../src/format/layout.js';
 import { setI64, setU64 } from '../src/format/numbers.js';
-import { encodeSuperblock, type Geometry, groupCount } from '../src/format/superblock.js';
+import { encodeSuperblock, type Geometry, groupCount, isRegionDirectory } from '../src/format/superblock.js';
 import type { Pmem } from '../src/pmem/pmem.js';
 
 /** What mkfs is told. Times and random numbers can be given, so that a test gets the same volume each time. */
@@ -57,6 +57,8 @@ export interface MakeOptions {
   gid?: number;
   /** Bits of `readOnlyCompat`. Default: all features of this version. Others are for tests. */
   readOnlyFeatures?: number;
+  /** Path of the region directory, recorded in the superblock. Default: '', none. */
+  regions?: string;
   /** Bits of `incompat`. Default: all features of this version. Others are for tests. */
   incompatFeatures?: number;
 }
@@ -72,6 +74,7 @@ function withDefaults(options: MakeOptions): Required<MakeOptions> {
     gid: 0,
     readOnlyFeatures: ReadOnlyFeature.xattrs,
     incompatFeatures: IncompatFeature.regions,
+    regions: '',
     ...options,
   };
 }
@@ -119,11 +122,12 @@ export function makeVolume(pmem: Pmem, given: MakeOptions): Geometry {
   const plan = planGeometry(pmem.size);
   if (options.uuid.length !== UUID_SIZE) fail('EINVAL', 'a UUID has 16 bytes');
   if (Buffer.byteLength(options.label, 'utf8') > LABEL_SIZE) fail('EINVAL', 'a label has at most 64 bytes');
+  if (options.regions !== '' && !isRegionDirectory(options.regions)) fail('EINVAL', 'the region directory can not be recorded: not an absolute path of at most 1024 bytes');
   const geometry: Geometry = {
     uuid: options.uuid,
     label: options.label,
     compat: 0,
-    readOnlyCompat: options.readOnlyFeatures,
+    readOnlyCompat: options.readOnlyFeatures | (options.regions === '' ? 0 : ReadOnlyFeature.regionDirectory),
     incompat: options.incompatFeatures,
     totalBlocks: plan.totalBlocks,
     journalStart: plan.journalStart,
@@ -134,6 +138,7 @@ export function makeVolume(pmem: Pmem, given: MakeOptions): Geometry {
     madeSeconds: options.madeSeconds,
     madeNanoseconds: options.madeNanoseconds,
     hashSeed: options.hashSeed,
+    regions: options.regions,
     seed: pmem.crc32c(0, options.uuid, 0, UUID_SIZE),
     groups: plan.groups,
   };

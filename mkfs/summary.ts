@@ -19,13 +19,15 @@ export interface Summary {
   readonly dryRun: boolean;
   readonly label: string;
   readonly uuid: Uint8Array;
+  /** The region directory that is recorded. */
+  readonly regions: string | null;
   readonly geometry: PrintedGeometry;
   /** null: not known, because nothing was opened for writing. */
   readonly domain: DurabilityDomain | null;
 }
 
 /** One object; mkfs.nvmfs(8) describes it. `version` changes when a member changes its meaning or goes away. */
-export function summaryAsJson({ path, created, dryRun, label, uuid, geometry, domain }: Summary): string {
+export function summaryAsJson({ path, created, dryRun, label, uuid, regions, geometry, domain }: Summary): string {
   const { totalBlocks, groups, groupStart, journalStart } = geometry;
   return JSON.stringify({
     version: 1,
@@ -42,6 +44,7 @@ export function summaryAsJson({ path, created, dryRun, label, uuid, geometry, do
     groupStart,
     journalStart,
     journalBlocks: journalBlocks(geometry),
+    regions,
     domain,
   });
 }
@@ -51,7 +54,7 @@ function journalBlocks({ journalSegments }: PrintedGeometry): number {
 }
 
 /** The same for people, laid out as mkfs.xfs does it. */
-export function summaryAsText({ path, label, uuid, geometry, domain, dryRun }: Summary): string {
+export function summaryAsText({ path, label, uuid, regions, geometry, domain, dryRun }: Summary): string {
   const { totalBlocks, groups } = geometry;
   const rows: [string, string, Record<string, string | number>][] = [
     ['meta-data', path, { isize: INODE_SIZE, agcount: groups, agsize: `${String(GROUP_BLOCKS)} blks` }],
@@ -60,6 +63,7 @@ export function summaryAsText({ path, label, uuid, geometry, domain, dryRun }: S
     ['naming', 'hashed tree', { label: label === '' ? '(none)' : label }],
     ['log', 'internal log', { bsize: BLOCK_SIZE, blocks: journalBlocks(geometry), start: geometry.journalStart }],
   ];
+  if (regions !== null) rows.push(['regions', regions, {}]);
   if (domain !== null) rows.push(['durability', domain, {}]);
   const lines = rows.map(([section, place, values]) => {
     const pairs = Object.entries(values).map(([name, value]) => `${name}=${String(value)}`);

@@ -13,6 +13,7 @@ import {
   MIN_VOLUME_BLOCKS,
   PRIMARY_SUPERBLOCK,
   ReadOnlyFeature,
+  REGIONS_SIZE,
   Superblock,
   SUPERBLOCK_SIGNATURE,
   UUID_SIZE,
@@ -23,7 +24,7 @@ import { blockName, hex } from './findings.js';
 import { Geometry } from './geometry.js';
 import { BlockBuffer, type MediumReader } from './medium.js';
 
-/** End of the named fields; the rest of the block is reserved. */
+/** End of the fields that every volume has; the rest of the block is reserved, but for the region directory where there is one. */
 const SUPERBLOCK_END = 192;
 /** First block of group 0 behind the journals that mkfs makes: of 2 segments, of 8. */
 const GROUP_STARTS = [512, 1536];
@@ -34,6 +35,8 @@ export interface VolumeIdentity {
   uuid: string;
   /** Without its padding. */
   label: string;
+  /** The region directory that is recorded, null: none. */
+  regions: string | null;
   version: number;
   totalBlocks: number;
   blockSize: number;
@@ -119,8 +122,10 @@ function checkOne(medium: MediumReader, findings: FindingList, buffer: BlockBuff
   }
   const usable = checkFields(medium, findings, buffer, block);
   checkLabel(findings, buffer, block);
+  const hasRegions = hasRegionDirectory(buffer);
+  if (hasRegions) checkRegions(findings, buffer, block);
   if (buffer.view.getUint32(Superblock.compat, true) === 0) {
-    medium.checkReserved(buffer, SUPERBLOCK_END, BLOCK_SIZE, name, { block });
+    medium.checkReserved(buffer, hasRegions ? Superblock.regions + REGIONS_SIZE : SUPERBLOCK_END, BLOCK_SIZE, name, { block });
   }
   return usable;
 }
@@ -138,7 +143,7 @@ function checkFields(medium: MediumReader, findings: FindingList, buffer: BlockB
   const mediumBlocks = Math.floor(medium.pmem.size / BLOCK_SIZE);
   require(u32(Superblock.version) === FORMAT_VERSION, 'version', FORMAT_VERSION, u32(Superblock.version));
   require((u32(Superblock.incompat) & ~IncompatFeature.regions) === 0, 'incompat features', 'known ones only', hex(u32(Superblock.incompat)));
-  const unknown = (u32(Superblock.readOnlyCompat) & ~ReadOnlyFeature.xattrs) >>> 0;
+  const unknown = (u32(Superblock.readOnlyCompat) & ~(ReadOnlyFeature.xattrs | ReadOnlyFeature.regionDirectory)) >>> 0;
   require(unknown === 0, 'readOnlyCompat features', 'known ones only', hex(u32(Superblock.readOnlyCompat)));
   require(u32(Superblock.blockSize) === BLOCK_SIZE, 'blockSize', BLOCK_SIZE, u32(Superblock.blockSize));
   require(u32(Superblock.groupBlocks) === GROUP_BLOCKS, 'groupBlocks', GROUP_BLOCKS, u32(Superblock.groupBlocks));
@@ -173,14 +178,32 @@ function checkFields(medium: MediumReader, findings: FindingList, buffer: BlockB
 
 /** The label is UTF-8, then zero bytes to the end. A wrong one harms nobody else. */
 function checkLabel(findings: FindingList, buffer: BlockBuffer, block: number): void {
-  const field = Buffer.from(buffer.bytes.subarray(Superblock.label, Superblock.label + LABEL_SIZE));
-  const end = field.indexOf(0);
-  const text = end < 0 ? field : field.subarray(0, end);
-  const valid = Buffer.from(text.toString('utf8'), 'utf8').equals(text);
-  const padded = end < 0 || field.subarray(end).every((byte) => byte === 0);
-  if (valid && padded) return;
-  const found = JSON.stringify(field.toString('latin1'));
+  const { text, padded, found } = textField(buffer, Superblock.label, LABEL_SIZE);
+  if (text !== null && padded) return;
   findings.add('superblock-field', { block }, `${nameOf(block)}: label`, 'UTF-8 padded with zero bytes', found);
+}
+
+/** The region directory is an absolute path. Files whose data is there can't be read with a wrong one. */
+function checkRegions(findings: FindingList, buffer: BlockBuffer, block: number): void {
+  const { text, padded, found } = textField(buffer, Superblock.regions, REGIONS_SIZE);
+  const components = text?.split('/') ?? [];
+  const absolute = components.length > 1 && components[0] === '' && components.slice(1).every((name) => name !== '' && name !== '.' && name !== '..');
+  if (absolute && padded && !/[\u0000-\u001f\u007f-\u009f\ufffd]/.test(text ?? '')) return;
+  findings.add('superblock-field', { block }, `${nameOf(block)}: regions`, 'an absolute path, padded with zero bytes', found);
+}
+
+/** A text before the first zero byte, null if it is not UTF-8; whether only zero bytes follow. */
+function textField({ bytes }: BlockBuffer, offset: number, size: number): { text: string | null; padded: boolean; found: string } {
+  const field = Buffer.from(bytes.subarray(offset, offset + size));
+  const end = field.indexOf(0);
+  const part = end < 0 ? field : field.subarray(0, end);
+  const text = part.toString('utf8');
+  const padded = end < 0 || field.subarray(end).every((byte) => byte === 0);
+  return { text: Buffer.from(text, 'utf8').equals(part) ? text : null, padded, found: JSON.stringify(field.toString('latin1').replace(/\0+$/, '')) };
+}
+
+function hasRegionDirectory({ view }: BlockBuffer): boolean {
+  return (view.getUint32(Superblock.readOnlyCompat, true) & ReadOnlyFeature.regionDirectory) !== 0;
 }
 
 /** Reports the first difference between the superblocks other than checksum and self. */
@@ -194,7 +217,8 @@ function compare(findings: FindingList, primary: BlockBuffer, backup: BlockBuffe
   }
 }
 
-function describe(medium: MediumReader, { bytes, view }: BlockBuffer, fromBackup: boolean): VerifiedSuperblock {
+function describe(medium: MediumReader, buffer: BlockBuffer, fromBackup: boolean): VerifiedSuperblock {
+  const { bytes, view } = buffer;
   const seed = medium.pmem.crc32c(0, bytes, Superblock.uuid, UUID_SIZE);
   const totalBlocks = getU64(view, Superblock.totalBlocks);
   const journalStart = getU64(view, Superblock.journalStart);
@@ -209,6 +233,7 @@ function describe(medium: MediumReader, { bytes, view }: BlockBuffer, fromBackup
     identity: {
       uuid: digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
       label: label.replace(/\0.*$/s, ''),
+      regions: hasRegionDirectory(buffer) ? textField(buffer, Superblock.regions, REGIONS_SIZE).text : null,
       version: view.getUint32(Superblock.version, true),
       totalBlocks,
       blockSize: view.getUint32(Superblock.blockSize, true),

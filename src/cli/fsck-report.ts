@@ -63,6 +63,7 @@ function countsAsText({ identity, statistics }: VerifyReport): string[] {
   if (identity !== null) {
     rows.push([identity.uuid, 'uuid']);
     rows.push([new Date(identity.madeSeconds * 1000).toISOString(), 'made']);
+    if (identity.regions !== null) rows.push([identity.regions, 'region directory']);
   }
   if (statistics !== null) {
     rows.push([statistics.regularFiles, 'regular files'], [statistics.directories, 'directories']);

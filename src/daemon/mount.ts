@@ -5,7 +5,7 @@ import { openImage } from '../pmem/open.js';
 import { startInBackground } from './background.js';
 import { makeLog } from './log.js';
 import { parseOptions, type ParsedOptions } from './options.js';
-import type { MountPlan } from './plan.js';
+import { type MountPlan, refuseHidden } from './plan.js';
 import { remount } from './remount.js';
 
 /** Exit codes of mount(8). */
@@ -66,9 +66,7 @@ function makePlan(given: MountOptions, options: ParsedOptions): MountPlan {
   if (!statSync(directory).isDirectory()) throw new FsError('ENOTDIR', `mount point ${directory} is not a directory`);
   const pidfile = options.pidfile === null ? null : resolve(options.pidfile);
   const regions = options.regions === null ? null : resolved(options.regions, 'region directory');
-  if (regions !== null && `${regions}/`.startsWith(`${directory}/`)) {
-    throw new FsError('EINVAL', `the region directory ${regions} would be hidden by the mount on ${directory}`);
-  }
+  if (regions !== null) refuseHidden(regions, directory);
   return { image, directory, options: { ...options, pidfile, regions } };
 }
 

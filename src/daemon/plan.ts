@@ -1,4 +1,4 @@
-import { Errno, FsError } from '../base/errno.js';
+import { Errno, fail, FsError } from '../base/errno.js';
 import { formatSize } from '../base/sizes.js';
 import { MIB } from '../base/units.js';
 import { accessTimesOf } from '../fs/access-times.js';
@@ -58,4 +58,9 @@ export async function whenNotMounted<T>({ image }: MountPlan, open: (wait: { wai
     if (!busy || other === undefined) throw error;
     throw new FsError('EBUSY', `${image} is in use: it is mounted on ${other.directory}`);
   }
+}
+
+/** Throws FsError EINVAL if a region directory is below the mount point. */
+export function refuseHidden(regions: string, mountPoint: string): void {
+  if (`${regions}/`.startsWith(`${mountPoint}/`)) fail('EINVAL', `the region directory ${regions} would be hidden by the mount on ${mountPoint}`);
 }

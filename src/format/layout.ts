@@ -43,13 +43,16 @@ export const Superblock = {
   madeSeconds: 176,
   madeNanoseconds: 184,
   hashSeed: 188,
+  regions: 192,
 } as const;
 /** Bits of `readOnlyCompat`. */
-export const ReadOnlyFeature = { xattrs: 0x1 } as const;
+export const ReadOnlyFeature = { xattrs: 0x1, regionDirectory: 0x2 } as const;
 /** Bits of `incompat`. */
 export const IncompatFeature = { regions: 0x1 } as const;
 export const SUPERBLOCK_SIGNATURE = 'NVMFS\r\n\x1a';
 export const LABEL_SIZE = 64;
+/** Bytes of the path of a region directory. */
+export const REGIONS_SIZE = 1024;
 export const UUID_SIZE = 16;
 export const PRIMARY_SUPERBLOCK = 0;
 export const STATE_BLOCK = 1;

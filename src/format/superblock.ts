@@ -16,6 +16,7 @@ import {
   MIN_VOLUME_BLOCKS,
   PRIMARY_SUPERBLOCK,
   ReadOnlyFeature,
+  REGIONS_SIZE,
   STATE_BLOCK,
   Superblock,
   SUPERBLOCK_SIGNATURE,
@@ -39,6 +40,8 @@ export interface Geometry {
   readonly madeSeconds: number;
   readonly madeNanoseconds: number;
   readonly hashSeed: number;
+  /** Path of the region directory, '' if none is recorded; perhaps none that can be used (isRegionDirectory). */
+  readonly regions: string;
   /** Derived: seed of all checksums. */
   readonly seed: number;
   /** Derived: number of allocation groups. */
@@ -47,7 +50,7 @@ export interface Geometry {
 
 /** Feature bits this program knows. Others of these classes are refused (incompat) or allow only reading (readOnlyCompat). */
 export const KNOWN_INCOMPAT = IncompatFeature.regions;
-export const KNOWN_READ_ONLY_COMPAT = ReadOnlyFeature.xattrs;
+export const KNOWN_READ_ONLY_COMPAT = ReadOnlyFeature.xattrs | ReadOnlyFeature.regionDirectory;
 
 /** Result of reading the superblocks of a medium. */
 export interface SuperblockReading {
@@ -75,6 +78,12 @@ export function isDataRange(geometry: Geometry, block: number, length: number): 
   return inGroup > 0 && inGroup + length <= GROUP_BLOCKS;
 }
 
+/** Whether a path can be recorded in a superblock as its region directory: absolute, without `.` and `..`, of one line and not too long. */
+export function isRegionDirectory(path: string): boolean {
+  if (Buffer.byteLength(path, 'utf8') > REGIONS_SIZE || !/^(\/[^/]+)+$/.test(path) || /[\u0000-\u001f\u007f-\u009f\ufffd]/.test(path)) return false;
+  return !path.split('/').some((component) => component === '.' || component === '..');
+}
+
 /** Encodes a superblock for block `self` (primary or backup) into 4096 bytes. */
 export function encodeSuperblock(geometry: Geometry, self: number, pmem: Pmem): Uint8Array {
   const bytes = new Uint8Array(BLOCK_SIZE);
@@ -99,6 +108,7 @@ export function encodeSuperblock(geometry: Geometry, self: number, pmem: Pmem): 
   setU64(view, Superblock.madeSeconds, geometry.madeSeconds);
   view.setUint32(Superblock.madeNanoseconds, geometry.madeNanoseconds, true);
   view.setUint32(Superblock.hashSeed, geometry.hashSeed, true);
+  bytes.set(Buffer.from(geometry.regions, 'utf8'), Superblock.regions);
   view.setUint32(BlockHeader.checksum, pmem.crc32c(0, bytes, 4, BLOCK_SIZE - 4), true);
   return bytes;
 }
@@ -149,9 +159,7 @@ function checkGeometry(view: DataView, bytes: Uint8Array, where: string, pmem: P
   const groupStart = getU64(view, Superblock.groupStart);
   const geometry: Geometry = {
     uuid,
-    label: Buffer.from(bytes.subarray(Superblock.label, Superblock.label + LABEL_SIZE))
-      .toString('utf8')
-      .replace(/\0+$/, ''),
+    label: textOf(bytes, Superblock.label, LABEL_SIZE),
     compat: view.getUint32(Superblock.compat, true),
     readOnlyCompat: view.getUint32(Superblock.readOnlyCompat, true),
     incompat: view.getUint32(Superblock.incompat, true),
@@ -164,6 +172,7 @@ function checkGeometry(view: DataView, bytes: Uint8Array, where: string, pmem: P
     madeSeconds: getU64(view, Superblock.madeSeconds),
     madeNanoseconds: view.getUint32(Superblock.madeNanoseconds, true),
     hashSeed: view.getUint32(Superblock.hashSeed, true),
+    regions: (view.getUint32(Superblock.readOnlyCompat, true) & ReadOnlyFeature.regionDirectory) === 0 ? '' : textOf(bytes, Superblock.regions, REGIONS_SIZE),
     seed: pmem.crc32c(0, uuid, 0, UUID_SIZE),
     groups: groupCount(totalBlocks, groupStart),
   };
@@ -185,6 +194,12 @@ function checkGeometry(view: DataView, bytes: Uint8Array, where: string, pmem: P
   check('first group', groupStart, aligned && lastGroup >= MIN_GROUP_BLOCKS, 'a multiple of 512 that leaves a last group of at least 64 blocks');
   check('journal id', g.journalId, g.journalId <= Number.MAX_SAFE_INTEGER, 'a number below 2^53');
   return geometry;
+}
+
+function textOf(bytes: Uint8Array, offset: number, size: number): string {
+  return Buffer.from(bytes.subarray(offset, offset + size))
+    .toString('utf8')
+    .replace(/\0+$/, '');
 }
 
 /** Blocks where a backup superblock may be on a medium of this size: see "Overall layout" in doc/FORMAT.md. */

@@ -1,24 +1,27 @@
-import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readSync, statfsSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readSync, statfsSync, unlinkSync, writeSync } from 'node:fs';
 import { addon } from '../../native/addon.js';
 import { Errno, FsError, fail } from '../base/errno.js';
 import { MIB, type Ino } from '../base/units.js';
 import { AllocateMode } from '../format/layout.js';
+import { enterDirectory, makeDirectory, markDirectory, markerOf, placeIn, readMarker } from './directory.js';
+import { asHostFailure, attempt, codeOf, hostFailure } from './host-errors.js';
 import { type RegionAttributes, type RegionFile, regionName, type Regions, type RegionSpace } from './regions.js';
 
 /** Host files grow by so much where space is set aside: the size of a huge page. */
 const STEP_BYTES = 2 * MIB;
-const MARKER = 'volume';
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
-const GROUP_OR_OTHER_WRITE = 0o022;
-const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_RDWR, O_TRUNC } = constants;
+const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR, O_TRUNC } = constants;
 
 export interface HostRegionsOptions {
   /** Absolute path of the region directory. */
   readonly directory: string;
   readonly uuid: Uint8Array;
-  /** The directory may be made where it is missing; an empty one may be taken in any case. */
-  readonly mayMake: boolean;
+  /**
+   * `beside`: the directory may be made where it is missing. `given`: an empty one may be taken. `recorded`: it was made with the volume, so one that is missing or
+   * empty is a filesystem that is not mounted; nothing is put there, and nothing is gone because it is not there.
+   */
+  readonly origin: 'beside' | 'given' | 'recorded';
   readonly readOnly: boolean;
 }
 
@@ -73,7 +76,7 @@ export class HostRegions implements Regions {
       unlinkSync(this.path(ino, generation));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return;
-      throw asFsError('remove a region file', error);
+      throw asHostFailure('remove a region file', error);
     }
     attempt('remove a region file', () => {
       fsyncSync(this.directory);
@@ -83,7 +86,7 @@ export class HostRegions implements Regions {
   space(): RegionSpace | null {
     try {
       this.enter(false);
-      const { bsize, blocks, bfree, bavail } = statfsSync(this.place(''));
+      const { bsize, blocks, bfree, bavail } = statfsSync(placeIn(this.directory, ''));
       return { total: blocks * bsize, free: bfree * bsize, available: bavail * bsize };
     } catch {
       return null;
@@ -98,15 +101,17 @@ export class HostRegions implements Regions {
   /** Opens the directory and makes sure that it is this volume's. ENOENT if there is none, and it is not to be made; EIO if it is not the volume's. */
   private enter(make: boolean): void {
     if (this.directory !== -1) return;
-    const { directory, mayMake, readOnly } = this.options;
-    const marks = make && !readOnly;
-    if (marks && mayMake) makeDirectory(directory);
-    const fd = attempt(`open the region directory ${directory}`, () => openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    const { directory, origin, readOnly } = this.options;
+    const marks = make && !readOnly && origin !== 'recorded';
+    if (marks && origin === 'beside') makeDirectory(directory);
+    let fd: number;
     try {
-      const { uid, mode } = fstatSync(fd);
-      if (uid !== process.geteuid?.() || (mode & GROUP_OR_OTHER_WRITE) !== 0) {
-        fail('EACCES', `the region directory ${directory} must belong to the user who mounts, and nobody else may write to it`);
-      }
+      fd = enterDirectory(directory);
+    } catch (error) {
+      if (origin === 'recorded' && error instanceof FsError && error.code === 'ENOENT') fail('EIO', `the region directory ${directory} is missing: is its filesystem mounted?`);
+      throw error;
+    }
+    try {
       this.checkMarker(fd, marks);
     } catch (error) {
       closeSync(fd);
@@ -116,69 +121,18 @@ export class HostRegions implements Regions {
   }
 
   private checkMarker(fd: number, make: boolean): void {
-    const { directory, uuid } = this.options;
-    const path = `/proc/self/fd/${String(fd)}`;
-    const expected = `${Buffer.from(uuid).toString('hex')}\n`;
-    const found = readMarker(`${path}/${MARKER}`);
-    if (found === expected) return;
-    if (found !== null && found !== '') fail('EIO', `the region directory ${directory} belongs to another volume`);
-    const others = readdirSync(path).filter((name) => name !== MARKER);
-    if (others.length > 0) fail('EIO', `${directory} is no region directory: it has no file '${MARKER}', but others`);
+    const { directory, uuid, origin } = this.options;
+    const found = readMarker(fd, directory);
+    if (found === markerOf(uuid)) return;
+    if (found !== null) fail('EIO', `the region directory ${directory} belongs to another volume`);
+    if (origin === 'recorded') fail('EIO', `the region directory ${directory} is empty: is its filesystem mounted?`);
     if (!make) fail('ENOENT', `the region directory ${directory} is empty`);
-    writeMarker(`${path}/${MARKER}`, expected, fd);
+    markDirectory(fd, uuid);
   }
 
   private path(ino: Ino, generation: number): string {
-    return this.place(`/${regionName(ino, generation)}`);
+    return placeIn(this.directory, regionName(ino, generation));
   }
-
-  private place(name: string): string {
-    return `/proc/self/fd/${String(this.directory)}${name}`;
-  }
-}
-
-function makeDirectory(directory: string): void {
-  try {
-    mkdirSync(directory, 0o700);
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw asFsError(`make the region directory ${directory}`, error);
-    return;
-  }
-  attempt(`make the region directory ${directory}`, () => {
-    const parent = openSync(`${directory}/..`, O_RDONLY | O_DIRECTORY);
-    fsyncSync(parent);
-    closeSync(parent);
-  });
-}
-
-function readMarker(path: string): string | null {
-  let fd: number;
-  try {
-    fd = openSync(path, O_RDONLY | O_NOFOLLOW);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return null;
-    throw asFsError('read the region directory', error);
-  }
-  try {
-    const bytes = Buffer.alloc(64);
-    return bytes.toString('latin1', 0, readSync(fd, bytes));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** An empty one may be there: a crash came before its contents. */
-function writeMarker(path: string, text: string, directory: number): void {
-  attempt('mark the region directory', () => {
-    const fd = openSync(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
-    try {
-      writeSync(fd, text);
-      fsyncSync(fd);
-      fsyncSync(directory);
-    } finally {
-      closeSync(fd);
-    }
-  });
 }
 
 class HostFile implements RegionFile {
@@ -306,33 +260,5 @@ class HostFile implements RegionFile {
 }
 
 function check(what: string, result: number): void {
-  if (result < 0) throw failure(what, -result);
+  if (result < 0) throw hostFailure(what, -result);
 }
-
-function attempt<T>(what: string, call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw asFsError(what, error);
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
-
-/** Of a failed call of Node's; others stay what they are. */
-function asFsError(what: string, error: unknown): unknown {
-  if (error instanceof FsError || !(error instanceof Error) || !('errno' in error) || typeof error.errno !== 'number') return error;
-  return failure(what, Math.abs(error.errno));
-}
-
-function failure(what: string, errno: number): FsError {
-  // What a program can do nothing about is an error of the medium; a full host is a full volume.
-  const passed: readonly number[] = [Errno.ENOENT, Errno.ENXIO, Errno.EFBIG, Errno.ENOSPC, Errno.EOPNOTSUPP, Errno.EINVAL, Errno.EACCES, Errno.EROFS];
-  const error = new FsError(errno);
-  const known = passed.includes(errno) ? errno : errno === EDQUOT ? Errno.ENOSPC : Errno.EIO;
-  return new FsError(known, `can't ${what}: ${error.code}`);
-}
-
-const EDQUOT = 122;

@@ -1,9 +1,9 @@
 import { FsError, fail } from '../base/errno.js';
 import { asByteAddr } from '../base/units.js';
 import { BlockBuffer } from '../check/medium.js';
-import { BLOCK_SIZE, BlockHeader, LABEL_SIZE, PRIMARY_SUPERBLOCK } from '../format/layout.js';
+import { BLOCK_SIZE, BlockHeader, LABEL_SIZE, PRIMARY_SUPERBLOCK, ReadOnlyFeature } from '../format/layout.js';
 import { setU64 } from '../format/numbers.js';
-import { backupCandidates, decodeSuperblock, encodeSuperblock, featureNames, type Geometry, KNOWN_READ_ONLY_COMPAT } from '../format/superblock.js';
+import { backupCandidates, decodeSuperblock, encodeSuperblock, featureNames, type Geometry, isRegionDirectory, KNOWN_READ_ONLY_COMPAT } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { Problems } from './problems.js';
 import { fitOf } from './superblock-fit.js';
@@ -77,14 +77,17 @@ function choose(pmem: Pmem, primary: Candidate | undefined, backups: readonly Ca
   return best;
 }
 
-/** The same without what harms nobody but must not be: a label that is no text, a time that is none. */
+/** The same without what harms nobody but must not be: a label that is no text, a time that is none, a path that leads nowhere. */
 function tidied(geometry: Geometry): Geometry {
   const [text = ''] = geometry.label.split('\0');
   let label = text;
   while (Buffer.byteLength(label, 'utf8') > LABEL_SIZE) label = [...label].slice(0, -1).join('');
+  const named = isRegionDirectory(geometry.regions);
   return {
     ...geometry,
     label,
+    regions: named ? geometry.regions : '',
+    readOnlyCompat: named ? geometry.readOnlyCompat : (geometry.readOnlyCompat & ~ReadOnlyFeature.regionDirectory) >>> 0,
     madeSeconds: Number.isSafeInteger(geometry.madeSeconds) ? geometry.madeSeconds : 0,
     madeNanoseconds: geometry.madeNanoseconds < 1e9 ? geometry.madeNanoseconds : 0,
   };

@@ -216,6 +216,69 @@ t.test('-N writes nothing', (t) => {
   t.end();
 });
 
+t.test('a region directory is made, marked and recorded', (t) => {
+  const [directory, remove] = scratchDirectory();
+  t.teardown(remove);
+  const image = join(directory, 'image');
+  const regions = join(directory, 'regions');
+  const summary = mkfs('-s', '8m', '-U', UUID, '--regions', `${directory}/./regions/`, '--json', image);
+  t.match(JSON.parse(summary.stdout), { regions }, 'its path is absolute');
+  t.equal(statSync(regions).mode & 0o7777, 0o700);
+  t.equal(readFileSync(join(regions, 'volume'), 'latin1'), `${UUID.replaceAll('-', '')}\n`, 'it is this volume’s from the beginning');
+  t.match(command('fsck.nvmfs', '-n', '-v', image), { exitCode: 0, stdout: new RegExp(`${regions} region directory`) });
+  t.match(JSON.parse(command('fsck.nvmfs', '-n', '--json', image).stdout), { clean: true, volume: { regions } });
+  const other = join(directory, 'other');
+  mkdirSync(join(directory, 'empty'), { mode: 0o755 });
+  const relative = run(join(ROOT, 'bin/mkfs.nvmfs'), ['-s', '8m', '--regions', 'empty', other], { cwd: directory });
+  t.match(relative, { exitCode: 0, stdout: new RegExp(`^regions +=${directory}/empty$`, 'm') }, 'a relative path is made absolute, an empty directory taken');
+  t.match(JSON.parse(mkfs('-s', '8m', '--json', join(directory, 'plain')).stdout), { regions: null });
+  t.notOk(existsSync(join(directory, 'plain.regions')), 'the default one is made when it is needed');
+  t.end();
+});
+
+t.test('what can’t be a region directory: one line, and nothing is written', (t) => {
+  const [directory, remove] = scratchDirectory();
+  t.teardown(remove);
+  const image = join(directory, 'image');
+  const place = (name: string): string => join(directory, name);
+  writeFileSync(place('file'), '');
+  mkdirSync(place('full'));
+  writeFileSync(join(place('full'), 'something'), '');
+  mkdirSync(place('taken'));
+  writeFileSync(join(place('taken'), 'volume'), '');
+  mkdirSync(place('open'));
+  chmodSync(place('open'), 0o777);
+  symlinkSync(place('nowhere'), place('link'));
+  const long = `${directory}/${'d'.repeat(200)}`;
+  const cases: [string, RegExp][] = [
+    ['', /empty path/],
+    ['/', /root directory/],
+    [place('file'), /something else than a directory/],
+    [place('missing/regions'), /no such directory/],
+    [place('full'), /not empty/],
+    [place('taken'), /belongs to a volume already/],
+    [place('open'), /nobody else may write to it/],
+    [place('bell\u0007'), /control characters/],
+    [place('d'.repeat(300)), /ENAMETOOLONG|too long/],
+  ];
+  let deep = long;
+  while (deep.length < 1024) {
+    mkdirSync(deep);
+    deep = `${deep}/${'d'.repeat(200)}`;
+  }
+  cases.push([deep, /at most 1024 fit/]);
+  for (const [given, reason] of cases) {
+    refused(t, mkfs('-s', '8m', '--regions', given, image), reason);
+    t.notOk(existsSync(image), `no image for ${String(reason)}`);
+  }
+  t.match(mkfs('-N', '-s', '8m', '--regions', place('new'), image), { exitCode: 0, stdout: /^regions /m });
+  t.notOk(existsSync(place('new')), '-N makes none');
+  makeFile(image, 4096);
+  refused(t, mkfs('--regions', place('new'), image), /too small/);
+  t.notOk(existsSync(place('new')), 'a volume that can not be made leaves none');
+  t.end();
+});
+
 t.test('a volume in use is left alone', (t) => {
   const [directory, remove] = scratchDirectory();
   t.teardown(remove);

@@ -76,6 +76,9 @@ export const group1 = (volume: HandmadeVolume): number => volume.groupStart + GR
 export const DAMAGES: Damage[] = [
   { name: 'backup differs', kind: 'superblock-backup', do: (_, v) => { v.editBlock(v.totalBlocks - 1, (view) => { view.setUint32(Superblock.madeNanoseconds, 5, true); }); } },
   { name: 'label with bytes behind its end', kind: 'superblock-field', do: (_, v) => { v.editBlock(0, (view) => { view.setUint8(Superblock.label + 20, 65); }); } },
+  { name: 'a region directory that is not there', kind: 'superblock-field', do: (_, v) => { v.editBlock(0, (view) => { view.setUint32(Superblock.readOnlyCompat, 3, true); }); } },
+  { name: 'a region directory that is no absolute path', kind: 'superblock-field', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view, bytes) => { view.setUint32(Superblock.readOnlyCompat, 3, true); bytes.set(Buffer.from('/a/../b'), Superblock.regions); }); } },
+  { name: 'a region directory without its feature', kind: 'reserved-bytes', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (_, bytes) => { bytes.set(Buffer.from('/a'), Superblock.regions); }); } },
   { name: 'more groups initialised than exist', kind: 'state-groups-initialised', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { setU64(view, VolumeState.groupsInitialised, 4); }); } },
   { name: 'free blocks', kind: 'state-free-blocks', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { addTo(view, VolumeState.freeBlocks, 1); }); } },
   { name: 'table blocks', kind: 'state-table-blocks', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { addTo(view, VolumeState.tableBlocks, 1); }); } },
@@ -154,7 +157,7 @@ export const DAMAGES: Damage[] = [
   { name: 'xattr block that is a tree node', kind: 'block-doubly-used', do: (s, v) => { v.editInode(Sample.farFile, (view) => { setU64(view, Inode.xattrBlock, s.extentLeaf); }); } },
   { name: 'two inodes with one xattr block', kind: 'block-doubly-used', do: (s, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.xattrBlock, s.xattrs.block); }); } },
   { name: 'attributes in a volume without the feature', kind: 'inode-xattr', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.readOnlyCompat, 0, true); }); } },
-  { name: 'unknown read-only feature', kind: 'superblock-field', newer: true, do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.readOnlyCompat, 3, true); }); } },
+  { name: 'unknown read-only feature', kind: 'superblock-field', newer: true, do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.readOnlyCompat, 5, true); }); } },
   { name: 'owner of an xattr block', kind: 'xattr-block-damaged', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { setU64(view, BlockHeader.owner, 5); }); } },
   { name: 'magic of an xattr block', kind: 'xattr-block-damaged', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { view.setUint32(BlockHeader.magic, 5, true); }); } },
   { name: 'count of attributes', kind: 'xattr-count', do: (s, v) => { v.editBlock(s.xattrs.block, (view) => { view.setUint32(XattrBlock.count, 4, true); }); } },

@@ -289,6 +289,57 @@ await t.test('a lost host file, and a directory of somebody else’s', { skip },
   }
 });
 
+await t.test('a region directory that the superblock names', { skip }, async (t) => {
+  const volume = new Volume({ size: '64m', mountOptions: ['dax=always'] });
+  try {
+    const regions = join(volume.scratch, 'elsewhere');
+    await volume.format('--regions', regions);
+    await volume.mount();
+    const file = join(volume.directory, 'file');
+    writeFileSync(file, 'data');
+    const [host] = readdirSync(regions).filter((name) => name !== 'volume');
+    t.equal(readFileSync(join(regions, host ?? ''), 'latin1'), 'data', 'host files are there');
+    t.equal(errorOf(() => readdirSync(regionsOf(volume))), 'ENOENT', 'and not beside the image');
+    await volume.unmount();
+
+    renameSync(regions, `${regions}.moved`);
+    await volume.mount();
+    t.equal(errorOf(() => readFileSync(file)), 'EIO', 'without it a file can’t be read');
+    const fresh = join(volume.directory, 'new');
+    writeFileSync(fresh, 'new');
+    t.match((await run(tools.nvmfs, ['stat', fresh])).stdout, /in the image\n.*region directory .* is missing: is its filesystem mounted\?/);
+    t.equal(errorOf(() => readdirSync(regions)), 'ENOENT', 'none is made in its place');
+    unlinkSync(file);
+    await volume.unmount();
+    mkdirSync(regions, { mode: 0o700 });
+    await volume.mount();
+    writeFileSync(fresh, 'newer');
+    t.match((await run(tools.nvmfs, ['stat', fresh])).stdout, /region directory .* is empty: is its filesystem mounted\?/);
+    t.same(readdirSync(regions), [], 'an empty one is not taken');
+    await volume.unmount();
+    t.equal(readdirSync(`${regions}.moved`).length, 2, 'a removed file’s host file waits');
+
+    await volume.mount([`regions=${regions}.moved`]);
+    t.same(readdirSync(`${regions}.moved`), ['volume'], 'and goes when its directory is there: the option says where');
+    const third = join(volume.directory, 'third');
+    writeFileSync(third, 'third');
+    t.equal(readdirSync(`${regions}.moved`).length, 2);
+    await volume.unmount();
+    rmSync(regions, { recursive: true });
+    renameSync(`${regions}.moved`, regions);
+    writeFileSync(join(regions, 'volume'), `${'0'.repeat(32)}\n`);
+    await volume.mount();
+    t.equal(errorOf(() => readFileSync(third)), 'EIO');
+    t.match((await run(tools.nvmfs, ['stat', fresh])).stdout, /belongs to another volume/);
+    await volume.unmount();
+    await volume.format('-f', '--regions', join(volume.directory, 'inside'));
+    const hidden = await tryRun(tools.nvmfs, ['mount', volume.image, volume.directory]);
+    t.match(hidden, { status: 32, stderr: /would be hidden by the mount/ });
+  } finally {
+    volume.destroy();
+  }
+});
+
 await t.test('what can’t have passthrough', { skip: skip || missing('fusermount3', 'runuser') }, async (t) => {
   const closeFuse = openFuseToEverybody();
   const volume = new Volume({ size: '64m', mountOptions: ['dax=always'] });

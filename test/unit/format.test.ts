@@ -11,6 +11,7 @@ import { asByteAddr, asIno } from '../../src/base/units.js';
 import { verifyVolume } from '../../src/check/verify.js';
 import { nameHash } from '../../src/dir/hash.js';
 import * as layout from '../../src/format/layout.js';
+import { isRegionDirectory, readSuperblock } from '../../src/format/superblock.js';
 import { openVolume } from '../../src/fs/volume.js';
 import { AllocateMode, Name, Caller } from '../../src/fs/types.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
@@ -112,6 +113,32 @@ t.test('magic numbers, flags and constants', (t) => {
   says(/a longer one \(to (\d+) bytes\)/, layout.SYMLINK_MAX);
   says(/`root` is a node of level n − 1. At most (\d+)/, layout.TREE_MAX_DEPTH);
   t.equal(layout.GROUP_BLOCKS, (layout.BLOCK_SIZE - layout.GroupHeader.bitmap) * 8);
+  t.end();
+});
+
+t.test('a region directory in the superblock', (t) => {
+  const made = (regions: string): SimulatedPmem => {
+    const pmem = new SimulatedPmem(8 * 1024 * 1024);
+    makeVolume(pmem, { label: '', uuid: new Uint8Array(16), journalId: 1, hashSeed: 1, madeSeconds: 1, regions });
+    return pmem;
+  };
+  const longest = `/${'é'.repeat(511)}e`;
+  for (const path of ['/a', '/srv/nv mfs/ünï', longest]) {
+    const { geometry } = readSuperblock(made(path));
+    t.equal(geometry.regions, path);
+    t.equal(geometry.readOnlyCompat, layout.ReadOnlyFeature.xattrs | layout.ReadOnlyFeature.regionDirectory, 'an older program may only read');
+    t.ok(verifyVolume(made(path)).clean);
+    t.equal(verifyVolume(made(path)).identity?.regions, path);
+  }
+  for (const path of ['a', '/', '/a/', '//a', '/a/./b', '/..', '/a\nb', `${longest}x`]) {
+    t.notOk(isRegionDirectory(path), JSON.stringify(path));
+    t.throws(() => made(path), { code: 'EINVAL' });
+  }
+  const backup = made('/a');
+  backup.zero(asByteAddr(0), layout.BLOCK_SIZE);
+  t.equal(readSuperblock(backup).geometry.regions, '/a', 'the backup has it, too');
+  const plain = readSuperblock(made('')).geometry;
+  t.same([plain.regions, plain.readOnlyCompat], ['', layout.ReadOnlyFeature.xattrs], 'without one nothing is new');
   t.end();
 });
 
