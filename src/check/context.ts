@@ -19,6 +19,8 @@ export interface VolumeStatistics {
   entries: number;
   extents: number;
   xattrs: number;
+  /** Regular files whose data is a host file. */
+  regions: number;
   /** Regular files with more than one run of blocks on the medium. */
   fragmentedFiles: number;
   treeNodes: number;
@@ -40,6 +42,7 @@ export class CheckContext {
     entries: 0,
     extents: 0,
     xattrs: 0,
+    regions: 0,
     fragmentedFiles: 0,
     treeNodes: 0,
     usedBlocks: 0,
@@ -59,6 +62,8 @@ export class CheckContext {
     readonly checkReserved: boolean,
     /** The volume has the feature xattrs. */
     readonly xattrs: boolean,
+    /** The volume has the feature regions. */
+    readonly regions: boolean,
     /** The hash that names of directories and of extended attributes were made with. */
     readonly nameHash: NameHash,
   ) {

@@ -73,6 +73,12 @@ export const FINDING_KINDS = [
   'xattr-value',
   'xattr-value-damaged',
   'xattr-acl',
+  // host files
+  'region-directory',
+  'region-missing',
+  'region-orphan',
+  'region-mode',
+  'region-extents',
   // directories and links
   'dentry-hash',
   'dentry-name',

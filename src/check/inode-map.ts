@@ -16,6 +16,15 @@ class DirectoryPage {
   readonly reach = new Uint8Array(PAGE_INODES);
 }
 
+/** What is said of the host file of an inode. */
+export const Host = { none: 0, possible: 1, required: 2 } as const;
+
+/** What has to be remembered of files with a host file only. */
+class HostPage {
+  readonly generation = new Uint32Array(PAGE_INODES);
+  readonly state = new Uint8Array(PAGE_INODES);
+}
+
 /** A few bytes for each of 256 inodes. */
 export class InodePage {
   /** File type as in dirent(3) (mode >> 12); 0: free; DAMAGED. */
@@ -27,14 +36,24 @@ export class InodePage {
   /** Directory entries found. */
   readonly links = new Uint32Array(PAGE_INODES);
   private directoryPart: DirectoryPage | null = null;
+  private hostPart: HostPage | null = null;
 
   get directories(): DirectoryPage {
     return (this.directoryPart ??= new DirectoryPage());
   }
+
+  get hosts(): HostPage {
+    return (this.hostPart ??= new HostPage());
+  }
+
+  /** What is said of the host file of the inode in a slot. */
+  hostOf(slot: number): number {
+    return this.hostPart?.state[slot] ?? Host.none;
+  }
 }
 
 /**
- * What the verifier remembers of every inode in use: about 10 bytes, 35 for directories, in pages made on demand, so that
+ * What the verifier remembers of every inode in use: about 10 bytes, 35 for directories, 5 more for host files, in pages made on demand, so that
  * memory follows the inodes in use and not the length of the table.
  */
 export class InodeMap {

@@ -12,7 +12,7 @@ import { getI64, getU64 } from '../format/numbers.js';
 import type { CheckContext } from './context.js';
 import { ExtentVisitor } from './extents.js';
 import { type FindingKind, hex } from './findings.js';
-import { InodeMap } from './inode-map.js';
+import { Host, InodeMap } from './inode-map.js';
 import { BlockBuffer } from './medium.js';
 import { TreeWalker } from './tree-walker.js';
 import { XattrChecker } from './xattrs.js';
@@ -34,6 +34,8 @@ const KNOWN_FLAGS =
   InodeFlag.region |
   InodeFlag.treeBody |
   InodeFlag.orphan;
+
+const PLACED = InodeFlag.region | InodeFlag.regionDraft;
 
 /** Checks one record in use after another, what its body maps included; directories' entries are for a later pass. */
 export class InodeChecker {
@@ -102,15 +104,31 @@ export class InodeChecker {
     page.orphan[slot] = orphan ? 1 : 0;
     page.nlink[slot] = this.u32(Inode.nlink);
     if (type === Type.directory) page.directories.parent[slot] = this.u64(Inode.parent);
+    if (type === Type.regular) this.noteHostFile(orphan);
     context.statistics.inodes++;
     const next = this.u64(Inode.orphanNext);
     if (orphan || next !== 0) context.orphanNext.set(ino, next);
+  }
+
+  /** Which host file there must be, or may be (doc/FORMAT.md, "Regions"). That of a removed file goes before its inode does. */
+  private noteHostFile(orphan: boolean): void {
+    const placed = this.u32(Inode.flags) & PLACED;
+    if (placed === 0) return;
+    const page = this.context.inodes.make(this.ino);
+    const slot = InodeMap.slot(this.ino);
+    const required = placed === InodeFlag.region && !(orphan && this.u32(Inode.nlink) === 0);
+    page.hosts.state[slot] = required ? Host.required : Host.possible;
+    page.hosts.generation[slot] = this.u32(Inode.generation);
+    if (placed === InodeFlag.region) this.context.statistics.regions++;
   }
 
   private checkCommon(type: number, flags: number): void {
     if ((flags & ~KNOWN_FLAGS) !== 0) this.report('inode-flags', 'flags', 'known flags only', hex(flags));
     if ((flags & InodeFlag.treeBody) !== 0 && type !== Type.symlink) {
       this.report('inode-flags', 'flags', 'no treeBody, which is for symbolic links', hex(flags));
+    }
+    if ((flags & PLACED) !== 0 && (type !== Type.regular || !this.context.regions)) {
+      this.report('inode-flags', 'flags', 'neither region nor regionDraft, which are for regular files of volumes with regions', hex(flags));
     }
     const size = this.u64(Inode.size);
     if (size > FILE_SIZE_MAX) this.report('inode-size', 'size', `at most ${String(FILE_SIZE_MAX)}`, size);
@@ -132,6 +150,9 @@ export class InodeChecker {
   private checkRegular(orphan: boolean): void {
     this.extents.begin(this.ino, Math.ceil(this.u64(Inode.size) / BLOCK_SIZE), orphan);
     if (this.walkExtents()) this.checkBlocks(this.extents.blocks + this.walker.nodes);
+    if (!orphan && (this.u32(Inode.flags) & InodeFlag.region) !== 0 && this.walker.items > 0) {
+      this.report('region-extents', 'extents of a file whose data is a host file', 0, this.walker.items);
+    }
     if (this.extents.runs > 1) this.context.statistics.fragmentedFiles++;
   }
 

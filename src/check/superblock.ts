@@ -54,6 +54,9 @@ export interface VerifiedSuperblock {
   checkReserved: boolean;
   /** Inodes may have extended attributes. */
   xattrs: boolean;
+  /** Files may have their data in host files. */
+  regions: boolean;
+  uuid: Uint8Array;
 }
 
 /**
@@ -230,6 +233,8 @@ function describe(medium: MediumReader, buffer: BlockBuffer, fromBackup: boolean
     geometry: new Geometry(totalBlocks, journalStart, groupStart, seed, hashSeed),
     checkReserved: view.getUint32(Superblock.compat, true) === 0,
     xattrs: (view.getUint32(Superblock.readOnlyCompat, true) & ReadOnlyFeature.xattrs) !== 0,
+    regions: (view.getUint32(Superblock.incompat, true) & IncompatFeature.regions) !== 0,
+    uuid: bytes.slice(Superblock.uuid, Superblock.uuid + UUID_SIZE),
     identity: {
       uuid: digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
       label: label.replace(/\0.*$/s, ''),

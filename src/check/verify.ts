@@ -2,6 +2,7 @@ import { BLOCK_SIZE, FILE_SIZE_MAX, Magic, STATE_BLOCK, TREE_ROOT_SIZE, VolumeSt
 import { getU64 } from '../format/numbers.js';
 import { TABLE_BLOCKS_MAX } from '../format/tree-limits.js';
 import type { Pmem } from '../pmem/pmem.js';
+import type { FindRegions, RegionPlace } from '../region/inspection.js';
 import { CheckContext, type VolumeStatistics } from './context.js';
 import { DirectoryPass } from './directories.js';
 import { type Finding, type FindingKind, FindingList, hex } from './findings.js';
@@ -14,6 +15,7 @@ import { LinkPass } from './links.js';
 import { BlockBuffer, MediumReader } from './medium.js';
 import { hashOfName, type NameHash } from './name-hash.js';
 import { checkOrphans } from './orphans.js';
+import { RegionPass } from './regions.js';
 import { checkSuperblocks, type VolumeIdentity } from './superblock.js';
 import { TableMap } from './table-map.js';
 
@@ -24,6 +26,8 @@ export interface VerifyOptions {
   progress?: (phase: VerifyPhase, done: number, total: number) => void;
   /** Findings kept in the report, default 1000; all are counted. */
   maxFindings?: number;
+  /** Finds the region directory; default: it is not looked at. */
+  regions?: FindRegions;
   /** For tests in which names collide: the hash that the volume was made with, in place of the format's. */
   nameHash?: NameHash;
 }
@@ -60,10 +64,11 @@ export function verifyVolume(pmem: Pmem, options: VerifyOptions = {}): VerifyRep
   const superblock = checkSuperblocks(medium, findings);
   let statistics: VolumeStatistics | null = null;
   if (superblock !== null) {
-    const context = new CheckContext(medium, findings, superblock.geometry, superblock.checkReserved, superblock.xattrs, options.nameHash ?? hashOfName);
+    const context = new CheckContext(medium, findings, superblock.geometry, superblock.checkReserved, superblock.xattrs, superblock.regions, options.nameHash ?? hashOfName);
     const state = new BlockBuffer();
     if (checkState(context, state)) {
       runPasses(context, state, options);
+      if (options.regions !== undefined) checkRegions(context, options.regions(superblock.uuid, superblock.identity.regions));
       statistics = context.statistics;
     }
   }
@@ -121,6 +126,12 @@ function runPasses(context: CheckContext, state: BlockBuffer, options: VerifyOpt
   checkRangeOperation(context, state);
   checkUsedInodes(context, state);
   new GroupPass(context, (done, total) => report?.('groups', done, total)).run(state);
+}
+
+/** A directory that is not there at all may be somewhere else: that is no damage. */
+function checkRegions(context: CheckContext, { inspection, foreign, reason }: RegionPlace): void {
+  if (inspection !== null) new RegionPass(context, inspection).run();
+  else if (foreign && context.statistics.regions > 0) context.findings.add('region-directory', {}, 'region directory', 'that of this volume', reason);
 }
 
 /** A fallocate under way names a regular file and a range; without one, everything about it is zero. */

@@ -12,11 +12,13 @@ export interface FsckArguments {
   readonly force: boolean;
   readonly verbose: boolean;
   readonly json: boolean;
+  /** The region directory; null: where a mount looks for it. */
+  readonly regions: string | null;
   /** -C: file descriptor for progress, 0: a line for people on the terminal; null: not asked for. */
   readonly progress: number | null;
 }
 
-export const USAGE = 'usage: fsck.nvmfs [-n|-a|-p|-y] [-f] [-v] [-C fd] [--json] FILE|BLOCK-DEVICE';
+export const USAGE = 'usage: fsck.nvmfs [-n|-a|-p|-y] [-f] [-v] [-C fd] [--regions directory] [--json] FILE|BLOCK-DEVICE';
 
 export const HELP = `${USAGE}
 
@@ -29,6 +31,7 @@ Checks an NVMFS volume that is not mounted, and repairs it. Without -n, -a, -p o
   -f, --force        check everything (with -a and -p; the other modes always do)
   -v, --verbose      also print what was counted
   -C FD              progress: 0 a line on the terminal, else "pass done total device" lines to that descriptor
+      --regions DIR  the region directory, if it is not where a mount looks for it
       --json         print the report as JSON (see fsck.nvmfs(8))
   -V, --version      print the version
   -h, --help         print this
@@ -45,6 +48,7 @@ const OPTIONS = {
   yes: { type: 'boolean', short: 'y', default: false },
   verbose: { type: 'boolean', short: 'v', default: false },
   progress: { type: 'string', short: 'C' },
+  regions: { type: 'string' },
   json: { type: 'boolean', default: false },
   version: { type: 'boolean', short: 'V', default: false },
   help: { type: 'boolean', short: 'h', default: false },
@@ -64,6 +68,7 @@ export function parseArguments(args: readonly string[]): FsckArguments | 'help' 
     force: values.force,
     verbose: values.verbose,
     json: values.json,
+    regions: values.regions === undefined ? null : directoryOf(values.regions),
     progress: values.progress === undefined ? null : descriptorOf(values.progress),
   };
 }
@@ -82,6 +87,11 @@ function split(args: readonly string[]) {
     if (!(error instanceof TypeError)) throw error;
     throw new FsError('EINVAL', `${error.message.split('. ')[0] ?? ''}; ${USAGE}`);
   }
+}
+
+function directoryOf(path: string): string {
+  if (path === '') throw new FsError('EINVAL', '--regions needs a directory');
+  return path;
 }
 
 /** A negative number (fsck(8) passes it on a terminal that is shared) means: no line for now. */

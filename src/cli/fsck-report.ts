@@ -69,7 +69,7 @@ function countsAsText({ identity, statistics }: VerifyReport): string[] {
     rows.push([statistics.regularFiles, 'regular files'], [statistics.directories, 'directories']);
     rows.push([statistics.symlinks, 'symbolic links'], [statistics.specialFiles, 'devices, fifos and sockets']);
     rows.push([statistics.orphans, 'orphans'], [statistics.entries, 'directory entries']);
-    rows.push([statistics.extents, 'extents'], [statistics.treeNodes, 'tree nodes'], [statistics.xattrs, 'extended attributes']);
+    rows.push([statistics.extents, 'extents'], [statistics.treeNodes, 'tree nodes'], [statistics.xattrs, 'extended attributes'], [statistics.regions, 'files with their data in the region directory']);
   }
   return rows.map(([value, name]) => `${String(value).padStart(12)} ${name}`);
 }

@@ -12,6 +12,7 @@ import { type FsckArguments, HELP, parseArguments } from './fsck-arguments.js';
 import { type Progress, progressTo } from './fsck-progress.js';
 import { Cancelled } from './fsck-question.js';
 import { quickAsText, resultAsJson, resultAsText } from './fsck-report.js';
+import { RegionFinder } from './fsck-regions.js';
 import { Decision } from './fsck-decision.js';
 
 /** Exit codes as e2fsck(8) has them. */
@@ -61,9 +62,11 @@ async function start(given: FsckArguments): Promise<number> {
   }
   try {
     const medium = await libraries.openImage(given.path, { readOnly: given.mode === 'check' });
+    const regions = new RegionFinder(given.path, given.regions);
     try {
-      return new Run(medium, given, libraries.watchInterrupts()).run();
+      return new Run(medium, regions, given, libraries.watchInterrupts()).run();
     } finally {
+      regions.close();
       medium.close();
     }
   } catch (error) {
@@ -83,6 +86,7 @@ class Run {
 
   constructor(
     private readonly medium: Pmem,
+    private readonly regions: RegionFinder,
     private readonly given: FsckArguments,
     private readonly interrupted: () => boolean,
   ) {
@@ -149,6 +153,7 @@ class Run {
     const { medium, given } = this;
     const result = repairVolume(medium, {
       decide: (problem) => this.decision.decide(problem),
+      regions: this.regions.find,
       progress: (pass, done, total) => {
         this.show(pass, `repairing ${REPAIR_PASSES[pass] ?? ''}`, done, total);
       },
@@ -171,6 +176,9 @@ class Run {
 
   private finish(report: VerifyReport, repair: RepairResult | null): number {
     this.print(report, repair);
+    const files = report.statistics?.regions ?? 0;
+    const { reason } = this.regions;
+    if (files > 0 && reason !== null) this.say(`${this.given.path}: ${reason}; the data of ${String(files)} ${files === 1 ? 'file' : 'files'} was not looked at`);
     if (!report.clean) {
       if (this.given.mode !== 'check') this.say(`${this.given.path}: ********** WARNING: the volume still has errors **********`);
       return Exit.uncorrected;
@@ -187,6 +195,7 @@ class Run {
   private verify(volume: Pmem): VerifyReport {
     const options: VerifyOptions = {
       maxFindings: FINDINGS_MAX,
+      regions: this.regions.find,
       progress: (phase, done, total) => {
         this.show(VERIFY_PASS[phase], `checking ${phase}`, done, total);
       },

@@ -90,7 +90,8 @@ export function placeIn(directory: number, name: string): string {
   return `/proc/self/fd/${String(directory)}/${name}`;
 }
 
-function hasOthers(directory: number): boolean {
+/** Whether there is anything but the marker. */
+export function hasOthers(directory: number): boolean {
   return attempt('read the region directory', () => {
     const entries = opendirSync(placeIn(directory, ''));
     try {

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.js';
 import { fail } from '../base/errno.js';
 import type { Ino } from '../base/units.js';
 import { AllocateMode } from '../format/layout.js';
+import type { HostFileStatus, RegionInspection } from './inspection.js';
 import { type RegionAttributes, type RegionFile, regionName, type Regions, type RegionSpace, RegionTime } from './regions.js';
 
 const PAGE_BYTES = 4096;
@@ -10,12 +11,16 @@ const PAGE_BYTES = 4096;
 /** A host file in memory: pages that were never filled are holes. */
 class Contents {
   size = 0;
+  mode = 0o600;
+  uid = 0;
   readonly pages = new Map<number, Uint8Array>();
   readonly times = new Float64Array(6);
 
   copy(): Contents {
     const copy = new Contents();
     copy.size = this.size;
+    copy.mode = this.mode;
+    copy.uid = this.uid;
     for (const [number, page] of this.pages) copy.pages.set(number, page.slice());
     copy.times.set(this.times);
     return copy;
@@ -24,7 +29,12 @@ class Contents {
 
 type Files = Map<string, Contents>;
 
-const copyOf = (files: Files): Files => new Map([...files].map(([name, contents]) => [name, contents.copy()]));
+/** Names of one file stay names of one file. */
+function copyOf(files: Files): Files {
+  const copies = new Map<Contents, Contents>();
+  for (const contents of files.values()) if (!copies.has(contents)) copies.set(contents, contents.copy());
+  return new Map([...files].map(([name, contents]) => [name, copies.get(contents) as Contents]));
+}
 
 export interface SimulatedRegionsOptions {
   readonly clock: Clock;
@@ -38,7 +48,11 @@ export interface SimulatedRegionsOptions {
  * A region directory in memory. Each change is durable at once, as `Regions` says, and atomic; with `moment` it can be taken back together with the image's stores, so
  * that both are seen as a crash leaves them.
  */
-export class SimulatedRegions implements Regions {
+export class SimulatedRegions implements Regions, RegionInspection {
+  readonly path = 'regions';
+  readonly owners = [0];
+  /** Owner and mode of the directory itself. */
+  private readonly home = { uid: 0, mode: 0o700 };
   /** Why no host file can be made; for tests. */
   blocked: string | null = null;
   private files: Files = new Map();
@@ -96,11 +110,36 @@ export class SimulatedRegions implements Regions {
     return new SimulatedFile(this, contents);
   }
 
-  remove(ino: Ino, generation: number): void {
-    const name = regionName(ino, generation);
+  remove(given: Ino | string, generation = 0): void {
+    const name = typeof given === 'string' ? given : regionName(given, generation);
     if (!this.files.has(name)) return;
     this.changing();
     this.files.delete(name);
+  }
+
+  directory(to: HostFileStatus): void {
+    Object.assign(to, this.home, { isFile: false });
+  }
+
+  status(name: string, to: HostFileStatus): boolean {
+    const contents = this.files.get(name);
+    if (contents === undefined) return false;
+    const { size, mode, uid } = contents;
+    Object.assign(to, { isFile: true, size, mode, uid, links: [...this.files.values()].filter((other) => other === contents).length });
+    return true;
+  }
+
+  link(name: string, second: string): void {
+    const contents = this.files.get(name);
+    if (contents === undefined) fail('ENOENT', `host file ${name} is missing`);
+    if (this.files.has(second)) fail('EIO', `host file ${second} is there already`);
+    this.changing();
+    this.files.set(second, contents);
+  }
+
+  restrict(name: string | null, uid: number, mode: number): void {
+    this.changing();
+    Object.assign(name === null ? this.home : (this.files.get(name) ?? fail('ENOENT')), { uid, mode });
   }
 
   space(): RegionSpace | null {

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.js';
 import type { Geometry } from '../check/geometry.js';
 import type { NameHash } from '../check/name-hash.js';
-import { ReadOnlyFeature } from '../format/layout.js';
+import { IncompatFeature, ReadOnlyFeature } from '../format/layout.js';
 import type { Geometry as Superblock } from '../format/superblock.js';
 import { BlockMap } from './block-map.js';
 import { InodeNotes } from './inode-notes.js';
@@ -28,6 +28,8 @@ export class RepairContext {
   readonly checkReserved: boolean;
   /** The volume has the feature xattrs. */
   readonly xattrs: boolean;
+  /** The volume has the feature regions. */
+  readonly regions: boolean;
 
   constructor(
     readonly superblock: Superblock,
@@ -40,6 +42,7 @@ export class RepairContext {
   ) {
     this.checkReserved = superblock.compat === 0;
     this.xattrs = (superblock.readOnlyCompat & ReadOnlyFeature.xattrs) !== 0;
+    this.regions = (superblock.incompat & IncompatFeature.regions) !== 0;
     this.owned = new BlockMap(geometry);
   }
 

@@ -89,7 +89,10 @@ export class InodeMender {
       this.xattrs.release(this.u64(Inode.xattrBlock), ino);
       return Outcome.clear;
     }
-    if (type === Type.regular) this.mendSize();
+    if (type === Type.regular) {
+      this.mendRegion();
+      this.mendSize();
+    }
     this.mendBlocks(this.hasExtents(type) ? this.extents.blocks + this.trees.nodes : 0);
     return this.changed ? Outcome.changed : Outcome.same;
   }
@@ -127,7 +130,8 @@ export class InodeMender {
 
   private mendCommon(type: number): void {
     const flags = this.u32(Inode.flags);
-    const known = (type === Type.symlink ? KNOWN_FLAGS : KNOWN_FLAGS & ~InodeFlag.treeBody) & flags;
+    const placed = type === Type.regular && this.context.regions ? 0 : InodeFlag.region | InodeFlag.regionDraft;
+    const known = (type === Type.symlink ? KNOWN_FLAGS : KNOWN_FLAGS & ~InodeFlag.treeBody) & flags & ~placed;
     if (known >>> 0 !== flags && this.fix('inode-flags', 'flags', hex(known >>> 0), hex(flags), 'clear the others')) {
       this.set(() => { this.view.setUint32(this.base + Inode.flags, known >>> 0, true); });
     }
@@ -232,6 +236,17 @@ export class InodeMender {
     if (this.extents.doubles === 0 && context.isAllocatable(block) && length > 0) context.owned.release(block, length);
     return Verdict.drop;
   };
+
+  /**
+   * A file whose data is a host file has extents only while it is moved, on the orphan list. Which of the two is its data can't be known: nothing is lost if it is the extents,
+   * as a host file without an inode is found.
+   */
+  private mendRegion(): void {
+    const flags = this.u32(Inode.flags);
+    if ((flags & InodeFlag.region) === 0 || this.trees.items === 0 || this.context.notes.has(this.ino, Note.orphan)) return;
+    if (!this.fix('region-extents', 'extents of a file whose data is a host file', 0, this.trees.items, 'take the extents for its data')) return;
+    this.set(() => { this.view.setUint32(this.base + Inode.flags, (flags & ~(InodeFlag.region | InodeFlag.regionDraft)) >>> 0, true); });
+  }
 
   /** Written blocks lie inside the file, unless it is being cut. The size gives way: nothing is lost by that. */
   private mendSize(): void {

@@ -55,7 +55,8 @@ export class Problems {
 
   /** A problem for which there is no remedy here. */
   leave(kind: ProblemKind, place: FindingPlace, what: string, expected: string | number, found: string | number, reason: string): void {
+    const { left } = this;
     this.fix(kind, place, what, expected, found, reason);
-    this.left = Math.max(this.left, 1);
+    this.left = left + 1;
   }
 }

@@ -5,6 +5,7 @@ import { hashOfName, type NameHash } from '../check/name-hash.js';
 import { BLOCK_SIZE, BlockHeader, Magic, STATE_BLOCK, VolumeState } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
 import type { Pmem } from '../pmem/pmem.js';
+import type { FindRegions } from '../region/inspection.js';
 import { BlockMap } from './block-map.js';
 import { ConnectivityPass } from './connectivity.js';
 import { RepairContext, type RepairProgress } from './context.js';
@@ -14,8 +15,9 @@ import { InodePass } from './inode-pass.js';
 import { InodeTable } from './inode-table.js';
 import { mendJournal } from './journal.js';
 import { LinkPass } from './links.js';
-import { LostFoundPass } from './lost-found.js';
+import { LostFound, LostFoundPass } from './lost-found.js';
 import { type Problem, Problems, type RepairResult } from './problems.js';
+import { RegionPass } from './regions.js';
 import { mendSuperblocks } from './superblocks.js';
 import { TableMapPass } from './table-map.js';
 import { isGroupHeader } from './table-scan.js';
@@ -28,6 +30,8 @@ export interface RepairOptions {
   decide?: (problem: Problem) => boolean;
   progress?: RepairProgress;
   clock?: Clock;
+  /** Finds the region directory; default: it is left alone. */
+  regions?: FindRegions;
   /** For tests in which names collide. */
   nameHash?: NameHash;
 }
@@ -48,13 +52,13 @@ export function repairVolume(pmem: Pmem, options: RepairOptions = {}): RepairRes
   const geometry = new Geometry(superblock.totalBlocks, superblock.journalStart, superblock.groupStart, superblock.seed, superblock.hashSeed);
   const writer = new BlockWriter(pmem, superblock, journal.position);
   const context = new RepairContext(superblock, geometry, writer, problems, options.clock ?? new SystemClock(), options.nameHash ?? hashOfName, options.progress ?? (() => undefined));
-  runPasses(context, journal.reset);
+  runPasses(context, journal.reset, options.regions);
   pmem.fence();
   const { found, left, countByKind } = problems;
   return { found, fixed: Math.max(0, found - left), left, countByKind, journalReplayed: journal.replayed };
 }
 
-function runPasses(context: RepairContext, journalReset: boolean): void {
+function runPasses(context: RepairContext, journalReset: boolean, regions?: FindRegions): void {
   const { writer, problems } = context;
   const state = new BlockBuffer();
   const lost = !loadState(context, state);
@@ -82,8 +86,14 @@ function runPasses(context: RepairContext, journalReset: boolean): void {
 
   new VolumePass(context, map).run(state, lost, links.orphanHead);
   writer.finish();
-  if (problems.incomplete || !hasLost(context)) return;
-  new LostFoundPass(context).run();
+  if (problems.incomplete) return;
+  const { uuid, regions: recorded } = context.superblock;
+  const place = regions?.(uuid, recorded === '' ? null : recorded);
+  const looks = place !== undefined && (place.inspection !== null || place.foreign);
+  if (!looks && !hasLost(context)) return;
+  const lostFound = new LostFound(context);
+  if (hasLost(context)) new LostFoundPass(context, lostFound).run();
+  if (looks) new RegionPass(context, lostFound).run(place);
 }
 
 /** Pass 1, a second time when blocks with two owners were found. */

@@ -24,6 +24,7 @@ const SAFE: ReadonlySet<FindingKind> = new Set<FindingKind>([
   'orphan-not-listed',
   'orphan-next',
   'reserved-bytes',
+  'region-mode',
 ]);
 
 /** True when every kind of finding may be mended without a question. */

@@ -147,6 +147,12 @@ export const DAMAGES: Damage[] = [
   { name: 'unknown file type', kind: 'inode-mode', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint16(Inode.mode, 0o030644, true); }); } },
   { name: 'unknown flag', kind: 'inode-flags', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.flags, 0x1000, true); }); } },
   { name: 'treeBody of a regular file', kind: 'inode-flags', do: (_, v) => { v.editInode(Sample.farFile, (view) => { view.setUint32(Inode.flags, InodeFlag.treeBody, true); }); } },
+  { name: 'region that is a fifo', kind: 'inode-flags', do: (_, v) => { v.editInode(Sample.fifo, (view) => { view.setUint32(Inode.flags, InodeFlag.region, true); }); } },
+  { name: 'draft in a volume without regions', kind: 'inode-flags', do: (_, v) => {
+    for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.incompat, 0, true); });
+    v.editInode(Sample.farFile, (view) => { view.setUint32(Inode.flags, InodeFlag.regionDraft, true); });
+  } },
+  { name: 'region with extents', kind: 'region-extents', do: (_, v) => { v.editInode(Sample.farFile, (view) => { view.setUint32(Inode.flags, InodeFlag.region, true); }); } },
   { name: 'size of 2^53', kind: 'inode-size', do: (_, v) => { v.editInode(Sample.farFile, (view) => { view.setUint32(Inode.size + 4, 0x200000, true); }); } },
   { name: 'size of a fifo', kind: 'inode-size', do: (_, v) => { v.editInode(Sample.fifo, (view) => { setU64(view, Inode.size, 1); }); } },
   { name: 'blocks of a file', kind: 'inode-blocks', do: (_, v) => { v.editInode(Sample.sparseFile, (view) => { setU64(view, Inode.blocks, 8); }); } },

@@ -117,7 +117,7 @@ class Collector extends CheckContext {
 function describe(pmem: SimulatedPmem): KnownVolume {
   const { geometry } = readSuperblock(pmem);
   const findings = new FindingList(10);
-  const context = new Collector(new MediumReader(pmem, findings), findings, new Geometry(geometry.totalBlocks, geometry.journalStart, geometry.groupStart, geometry.seed, geometry.hashSeed), true, true, hashOfName);
+  const context = new Collector(new MediumReader(pmem, findings), findings, new Geometry(geometry.totalBlocks, geometry.journalStart, geometry.groupStart, geometry.seed, geometry.hashSeed), true, true, true, hashOfName);
   const walker = new TreeWalker(context);
   const state = load(pmem, STATE_BLOCK);
   const tableBlocks: [number, number][] = [];

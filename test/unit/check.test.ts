@@ -267,6 +267,8 @@ t.test('engine and verifier, written separately, hash names alike', (t) => {
 });
 
 t.test('every kind of finding was seen', (t) => {
-  t.same(FINDING_KINDS.filter((kind) => !seenKinds.has(kind)), []);
+  // Those of the region directory: region-check.test.ts.
+  const ofHosts = ['region-directory', 'region-missing', 'region-orphan', 'region-mode'];
+  t.same(FINDING_KINDS.filter((kind) => !seenKinds.has(kind)), ofHosts);
   t.end();
 });

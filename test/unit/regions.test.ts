@@ -7,8 +7,10 @@ import { Random } from '../../src/base/random.js';
 import { asIno, type Ino } from '../../src/base/units.js';
 import { verifyVolume } from '../../src/check/verify.js';
 import { FileType, InodeFlag } from '../../src/format/layout.js';
+import { readSuperblock } from '../../src/format/superblock.js';
 import type { DaxPolicy } from '../../src/fs/region-files.js';
 import { AllocateMode, AttributeChange, Change, OpenedFile, SeekWhence, Statistics } from '../../src/fs/types.js';
+import { recoverJournal } from '../../src/journal/recovery.js';
 import { regionName } from '../../src/region/regions.js';
 import { SimulatedRegions } from '../../src/region/simulated.js';
 import { crashStates, openOn, viewOf } from '../helpers/crash-states.js';
@@ -500,6 +502,8 @@ for (const [number, { name, atomic, run }] of crashCases.entries()) {
           states += 1;
           const crashed = medium.crashImageOf(certain, replay, state.chooser);
           const directory = regions.at(position, some);
+          recoverJournal(crashed, readSuperblock(crashed).geometry);
+          const checked = verifyVolume(crashed, { regions: () => ({ inspection: directory, reason: '', foreign: false }) });
           const volume = openOn(crashed, new ManualClock(1_800_000_000, 0), directory);
           while (volume.fs.backgroundStep());
           const found = viewOf(volume);
@@ -508,8 +512,9 @@ for (const [number, { name, atomic, run }] of crashCases.entries()) {
           const same = (view: typeof found): boolean => found.names === view.names && [...view.files].every(([path, bytes]) => Buffer.compare(bytes, found.files.get(path) ?? new Uint8Array(1)) === 0);
           if (returned && !same(after)) wrong.push(`an operation that returned is not there:\n${found.names}`);
           if (atomic && !same(after) && !same(before)) wrong.push(`neither before nor after:\n${found.names}\nbefore\n${before.names}\nafter\n${after.names}`);
-          const report = verifyVolume(crashed);
+          const report = verifyVolume(crashed, { regions: () => ({ inspection: directory, reason: '', foreign: false }) });
           if (!report.clean) wrong.push(JSON.stringify(report.findings.slice(0, 3)));
+          if (!checked.clean) wrong.push(`before the mount: ${JSON.stringify(checked.findings.slice(0, 3))}`);
           if (wrong.length > 0) problems.push(`entry ${String(position - start)} of ${String(end - start)}, ${state.name}, ${String(some)} of ${String(changes)} changes of host files: ${wrong.join('; ')}`);
         }
       }
