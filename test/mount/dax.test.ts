@@ -289,6 +289,42 @@ await t.test('a lost host file, and a directory of somebody else’s', { skip },
   }
 });
 
+await t.test('xfs_io and chattr set and show the same flag', { skip: skip || missing('xfs_io', 'lsattr') }, async (t) => {
+  await withVolume(t, { size: '64m' }, async (volume) => {
+    const io = async (path: string, ...commands: string[]): Promise<string> => (await run('xfs_io', ['-r', ...commands.flatMap((one) => ['-c', one]), path])).stdout;
+    const [directory, plain] = [join(volume.directory, 'directory'), join(volume.directory, 'plain')];
+    mkdirSync(directory);
+    writeFileSync(plain, 'plain');
+    t.match(await io(plain, 'lsattr'), /^-+ .*plain/, 'no flags yet');
+    await io(directory, 'chattr +x');
+    t.match(await io(directory, 'lsattr -D'), /^-+x-+ /, 'xfs_io shows what it has set');
+    t.match((await run('lsattr', ['-d', directory])).stdout, /^-+x-+ /, 'and so does lsattr');
+    const inner = join(directory, 'inner');
+    await run('xfs_io', ['-f', '-c', 'pwrite -q -S 7 0 8k', inner]);
+    t.match(await io(inner, 'lsattr -v'), /^\[dax\] /, 'a new file inherits it');
+    const stat = await io(inner, 'stat');
+    t.match(stat, /^stat\.size = 8192$/m);
+    t.match(stat, /^stat\.blocks = 16$/m, 'size and blocks are the host file’s');
+    t.equal(hostFiles(volume).length, 1, 'its data is a host file');
+    await run('xfs_io', ['-c', 'truncate 4m', '-c', 'falloc 0 1m', '-c', 'fpunch 0 4k', '-c', 'fsync', inner]);
+    t.equal(statSync(hostFile(volume)).size, 4 * MIB);
+    t.equal(byteAt(inner, 5000), 7);
+    t.equal(byteAt(inner, 0), 0);
+
+    await io(plain, 'chattr +x');
+    await waitFor('the move to the host', () => hostFiles(volume).length === 2);
+    t.equal(readFileSync(plain, 'latin1'), 'plain');
+    t.match((await run('lsattr', [plain])).stdout, /^-+x-+ /);
+    await run('chattr', ['-x', plain]);
+    t.match(await io(plain, 'lsattr'), /^-+ /, 'what chattr clears xfs_io shows');
+    await run('chattr', ['+ai', inner]);
+    t.match(await io(inner, 'lsattr -v'), /^\[immutable, append-only, dax\] /, 'other flags, too');
+    await io(inner, 'chattr -ia');
+    t.match((await run('lsattr', [inner])).stdout, /^-+x-+ /);
+    t.not((await tryRun('xfs_io', ['-r', '-c', 'chattr +r', inner])).stderr, '', 'a flag of XFS alone is refused');
+  });
+});
+
 await t.test('a region directory that the superblock names', { skip }, async (t) => {
   const volume = new Volume({ size: '64m', mountOptions: ['dax=always'] });
   try {
