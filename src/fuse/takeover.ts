@@ -4,6 +4,7 @@ import { getU64 } from '../format/numbers.js';
 import type { References } from '../fs/references.js';
 import type { CommittedRequest } from '../journal/requests.js';
 import type { Channel } from './channel.js';
+import { giveCreated } from './handlers/namespace.js';
 import { Notify, Opcode, opcodeName } from './opcodes.js';
 import {
   BATCH_FORGET_IN_SIZE,
@@ -141,7 +142,7 @@ function answerAsDone(session: Session, result: number): boolean {
     case Opcode.CREATE:
       // No result: it found the file there and cut it.
       if (result === 0) return false;
-      session.giveOpened(result as Ino);
+      giveCreated(session, result as Ino);
       return true;
     case Opcode.MKNOD:
     case Opcode.MKDIR:

@@ -248,6 +248,35 @@ await t.test('a full host', { skip: skip || missing('mount') }, async (t) => {
   }
 });
 
+await t.test('a host without room for another file', { skip: skip || missing('mount') }, async (t) => {
+  const volume = new Volume({ size: '64m' });
+  try {
+    const small = join(volume.scratch, 'small');
+    mkdirSync(small);
+    // Inodes for itself, the region directory, its mark, and one host file.
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=4m,nr_inodes=4,mode=700', 'tmpfs', small]);
+    volume.defer(() => { spawnSync('umount', ['-l', small]); });
+    const regions = join(small, 'regions');
+    mkdirSync(regions, { mode: 0o700 });
+    await volume.format();
+    await volume.mount([`regions=${regions}`, 'dax=always']);
+    writeFileSync(join(volume.directory, 'first'), 'first');
+    t.equal(errorOf(() => { writeFileSync(join(volume.directory, 'second'), 'second'); }), 'ENOSPC');
+    t.same(readdirSync(volume.directory), ['first'], 'an open that fails leaves no file behind');
+    t.equal(errorOf(() => { writeFileSync(join(volume.directory, 'second'), 'second', { flag: 'wx' }); }), 'ENOSPC', 'and can be made again, with the same end');
+    t.same(readdirSync(volume.directory), ['first']);
+    unlinkSync(join(volume.directory, 'first'));
+    writeFileSync(join(volume.directory, 'second'), 'second', { flag: 'wx' });
+    t.equal(readFileSync(join(volume.directory, 'second'), 'latin1'), 'second', 'there is room again');
+    await volume.unmount();
+    const checked = await tryRun(tools.fsck, ['-n', '--regions', regions, volume.image]);
+    t.match(checked, { status: 0, stderr: '' });
+    await run('umount', [small]);
+  } finally {
+    volume.destroy();
+  }
+});
+
 await t.test('a lost host file, and a directory of somebody else’s', { skip }, async (t) => {
   const volume = new Volume({ size: '64m', mountOptions: ['dax=always'] });
   try {

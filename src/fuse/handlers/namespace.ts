@@ -63,9 +63,27 @@ export function create(session: Session): void {
   } catch (error) {
     const exists = error instanceof FsError && error.errno === Errno.EEXIST;
     if (!exists || (request.u32(CreateIn.flags) & OpenFlag.EXCL) !== 0) throw error;
-    ino = openExisting(session, error);
+    session.giveOpened(openExisting(session, error));
+    return;
   }
-  session.giveOpened(ino);
+  giveCreated(session, ino);
+}
+
+/**
+ * Answers a CREATE with the file that it made. If that can't be opened (the host has no room for another host file), it goes again: nothing is left of an open(2) that failed.
+ * A server that dies before comes here again, with what its predecessor made.
+ */
+export function giveCreated(session: Session, ino: Ino): void {
+  const { request, name, fs } = session;
+  try {
+    session.giveOpened(ino);
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    request.name(CREATE_IN_SIZE, name);
+    if (fs.lookup(request.nodeid, name) === ino) fs.unlink(request.nodeid, name);
+    session.workDue = true;
+    throw error;
+  }
 }
 
 /** CREATE without O_EXCL of a name that is there after all: the same as opening it. */
