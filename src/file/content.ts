@@ -45,14 +45,11 @@ export class FileContent {
       this.core.pmem.fence();
       return false;
     }
-    const missing = this.missingBlocks(ino, offset, end);
-    this.core.allocator.require(missing + this.nodesForRange(ino, missing));
-    let position = offset;
-    while (position < end) position = this.writeStep(ino, position, end, source, sourceOffset + (position - offset));
+    this.writeSteps(ino, offset, end, source, sourceOffset, true);
     return true;
   }
 
-  /** Gives every block of [offset, end), which is inside the file, written space: zero bytes where there was none. */
+  /** Gives every block of [offset, end), which is inside the file, written space: zero bytes where there was none. What the file shows stays, and so do its times. */
   populate(ino: Ino, offset: number, end: number): void {
     const { extents, core } = this;
     const last = Math.ceil(end / BLOCK_SIZE);
@@ -62,7 +59,7 @@ export class FileContent {
       const size = getU64(core.journal.view, record + Inode.size);
       const ready = extents.lookup(record + Inode.body, ino, fileBlock) && !extents.unwritten;
       const next = Math.min(last, extents.end, ready ? last : fileBlock + ZEROS.length / BLOCK_SIZE);
-      if (!ready) this.write(ino, fileBlock * BLOCK_SIZE, ZEROS, 0, Math.min(next * BLOCK_SIZE, size) - fileBlock * BLOCK_SIZE);
+      if (!ready) this.writeSteps(ino, fileBlock * BLOCK_SIZE, Math.min(next * BLOCK_SIZE, size), ZEROS, 0, false);
       fileBlock = next;
     }
   }
@@ -211,8 +208,16 @@ export class FileContent {
     }
   }
 
+  /** The transactions of a write that is not wholly over written extents. `stamps`: it counts as a change. */
+  private writeSteps(ino: Ino, offset: number, end: number, source: Uint8Array, sourceOffset: number, stamps: boolean): void {
+    const missing = this.missingBlocks(ino, offset, end);
+    this.core.allocator.require(missing + this.nodesForRange(ino, missing));
+    let position = offset;
+    while (position < end) position = this.writeStep(ino, position, end, source, sourceOffset + (position - offset), stamps);
+  }
+
   /** One transaction of a write: up to EXTENTS_PER_STEP extents; returns how far it came. */
-  private writeStep(ino: Ino, offset: number, end: number, source: Uint8Array, sourceOffset: number): number {
+  private writeStep(ino: Ino, offset: number, end: number, source: Uint8Array, sourceOffset: number, stamps: boolean): number {
     const { journal } = this.core;
     journal.begin();
     try {
@@ -234,7 +239,7 @@ export class FileContent {
         }
       }
       if (position > size) setU64(journal.view, record + Inode.size, position);
-      stampChange(journal.view, record, this.core.clock, true);
+      if (stamps) stampChange(journal.view, record, this.core.clock, true);
       this.countBlocks(record, nodes, added);
       journal.dataWasStored();
       journal.commit();

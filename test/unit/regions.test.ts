@@ -212,7 +212,12 @@ t.test('a page of a DAX file in the image is reachable before it is handed out',
   kit.change(file, { mask: Change.size, size: 20 * BLOCK + 100 });
   fs.allocate(file, AllocateMode.keepSize, 2 * BLOCK, BLOCK);
   kit.write(file, 5 * BLOCK, 10);
+  kit.change(file, { mask: Change.mtime, mtimeSeconds: 77, mtimeNanoseconds: 6 });
+  const times = (): number[] => [kit.volume.attributes(file).mtimeSeconds, kit.volume.attributes(file).ctimeSeconds, kit.volume.attributes(file).ctimeNanoseconds];
+  const before = times();
+  kit.volume.clock.advance(5000);
   fs.populate(file, BLOCK, 6 * BLOCK);
+  t.same(times(), before, 'reading changes no time');
   const crashed = new Kit(openOn(pmem.fork()), kit.regions);
   t.equal(crashed.volume.fs.seek(file, 0, SeekWhence.data), BLOCK, 'all of the range');
   t.equal(crashed.volume.fs.seek(file, BLOCK, SeekWhence.hole), 7 * BLOCK, 'and nothing else');
