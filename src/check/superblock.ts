@@ -15,6 +15,7 @@ import {
   ReadOnlyFeature,
   REGIONS_SIZE,
   Superblock,
+  SUPERBLOCK_END,
   SUPERBLOCK_SIGNATURE,
   UUID_SIZE,
 } from '../format/layout.js';
@@ -24,8 +25,6 @@ import { blockName, hex } from './findings.js';
 import { Geometry } from './geometry.js';
 import { BlockBuffer, type MediumReader } from './medium.js';
 
-/** End of the fields that every volume has; the rest of the block is reserved, but for the region directory where there is one. */
-const SUPERBLOCK_END = 192;
 /** First block of group 0 behind the journals that mkfs makes: of 2 segments, of 8. */
 const GROUP_STARTS = [512, 1536];
 

@@ -45,6 +45,8 @@ export const Superblock = {
   hashSeed: 188,
   regions: 192,
 } as const;
+/** End of the fields that every volume has; the rest of the block is reserved, but for `regions` where the volume has that feature. */
+export const SUPERBLOCK_END = 192;
 /** Bits of `readOnlyCompat`. */
 export const ReadOnlyFeature = { xattrs: 0x1, regionDirectory: 0x2 } as const;
 /** Bits of `incompat`. */

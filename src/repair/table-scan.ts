@@ -22,8 +22,9 @@ interface Vote {
 
 /**
  * Looks through all groups for blocks that hold inode records of this volume: checksums are seeded with its UUID, and every record
- * says its number. A block that was given back may still look like one: where the group's bitmap can be read, only
- * blocks in use count; of several for one place the one with the youngest inode (generations rise) is taken.
+ * says its number. A block that was given back may still look like one: where the group's bitmap can be believed, only
+ * blocks in use count; of several for one place the one with the youngest inode (generations rise) is taken. Where not even the
+ * first block is found like that, the one with the root directory, no bitmap is believed.
  */
 export class TableScan {
   /** Table block → block. */
@@ -33,23 +34,32 @@ export class TableScan {
   private readonly window = new Uint8Array(MIB);
   private readonly block = new BlockBuffer();
   private wanted: (tableBlock: number) => boolean = () => false;
+  private believesBitmaps = true;
 
   constructor(private readonly context: RepairContext) {}
 
   run(wanted: (tableBlock: number) => boolean): void {
     this.wanted = wanted;
+    this.scan();
+    if (wanted(0) && !this.candidates.has(0)) {
+      this.believesBitmaps = false;
+      this.scan();
+    }
+    for (const [tableBlock, { block }] of this.candidates) this.found.set(tableBlock, block);
+  }
+
+  private scan(): void {
     const { context } = this;
     for (let group = 0; group < context.groups; group++) {
       context.progress(1, group, context.groups);
       this.scanGroup(group);
     }
-    for (const [tableBlock, { block }] of this.candidates) this.found.set(tableBlock, block);
   }
 
   private scanGroup(group: number): void {
     const { geometry } = this.context;
     const base = geometry.groupBase(group);
-    const bitmap = isGroupHeader(this.context, this.header, group) ? this.header.bytes.subarray(GroupHeader.bitmap) : null;
+    const bitmap = this.believedBitmap(group);
     const length = geometry.groupLength(group);
     for (let start = 0; start < length; start += WINDOW_BLOCKS) {
       const count = Math.min(WINDOW_BLOCKS, length - start);
@@ -63,6 +73,13 @@ export class TableScan {
         this.consider(base + bit);
       }
     }
+  }
+
+  /** Null if the header is damaged, or lies: its own block is in use. */
+  private believedBitmap(group: number): Uint8Array | null {
+    if (!this.believesBitmaps || !isGroupHeader(this.context, this.header, group)) return null;
+    const bitmap = this.header.bytes.subarray(GroupHeader.bitmap);
+    return ((bitmap[0] as number) & 1) === 1 ? bitmap : null;
   }
 
   /** False where a part of the window can't be read: then it is read block by block. */

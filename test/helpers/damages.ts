@@ -78,7 +78,12 @@ export const DAMAGES: Damage[] = [
   { name: 'label with bytes behind its end', kind: 'superblock-field', do: (_, v) => { v.editBlock(0, (view) => { view.setUint8(Superblock.label + 20, 65); }); } },
   { name: 'a region directory that is not there', kind: 'superblock-field', do: (_, v) => { v.editBlock(0, (view) => { view.setUint32(Superblock.readOnlyCompat, 3, true); }); } },
   { name: 'a region directory that is no absolute path', kind: 'superblock-field', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view, bytes) => { view.setUint32(Superblock.readOnlyCompat, 3, true); bytes.set(Buffer.from('/a/../b'), Superblock.regions); }); } },
+  { name: 'a region directory that is none, beside a feature that need not be known', kind: 'superblock-field', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view, bytes) => { view.setUint32(Superblock.compat, 2, true); view.setUint32(Superblock.readOnlyCompat, 3, true); bytes.set(Buffer.from('/a//b'), Superblock.regions); }); } },
   { name: 'a region directory without its feature', kind: 'reserved-bytes', do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (_, bytes) => { bytes.set(Buffer.from('/a'), Superblock.regions); }); } },
+  {
+    name: 'label with bytes behind its end, beside a feature that need not be known', kind: 'superblock-field',
+    do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.compat, 2, true); view.setUint8(Superblock.label + 20, 65); }); },
+  },
   { name: 'more groups initialised than exist', kind: 'state-groups-initialised', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { setU64(view, VolumeState.groupsInitialised, 4); }); } },
   { name: 'free blocks', kind: 'state-free-blocks', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { addTo(view, VolumeState.freeBlocks, 1); }); } },
   { name: 'table blocks', kind: 'state-table-blocks', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { addTo(view, VolumeState.tableBlocks, 1); }); } },
