@@ -77,6 +77,7 @@ export const FINDING_KINDS = [
   'region-directory',
   'region-missing',
   'region-orphan',
+  'region-size',
   'region-mode',
   'region-extents',
   // directories and links

@@ -1,4 +1,5 @@
 import { asIno } from '../base/units.js';
+import { FILE_SIZE_MAX } from '../format/layout.js';
 import { HostFileStatus, parseRegionName, type RegionInspection } from '../region/inspection.js';
 import { isPrivate } from '../region/directory.js';
 import { regionName } from '../region/regions.js';
@@ -10,7 +11,7 @@ export const HOST_DIRECTORY_MODE = 0o700;
 
 /**
  * Compares the inodes with the region directory: each file whose data is a host file has it, each host file has an inode, and nobody else gets at them. What is in the
- * files, and how long they are, is not checked: nobody else knows (doc/FORMAT.md, "Regions").
+ * files, and how long they are within what is possible, is not checked: nobody else knows (doc/FORMAT.md, "Regions").
  */
 export class RegionPass {
   private readonly status = new HostFileStatus();
@@ -54,6 +55,7 @@ export class RegionPass {
       } else if (!status.isFile) {
         context.findings.add('region-missing', { ino }, what, 'a file', 'something else');
       } else {
+        if (status.size > FILE_SIZE_MAX) context.findings.add('region-size', { ino }, `${what}: size`, `at most ${String(FILE_SIZE_MAX)}`, status.size);
         if (status.uid !== this.owner) context.findings.add('region-mode', { ino }, `${what}: owner`, this.owner, status.uid);
         if (status.mode !== HOST_FILE_MODE) context.findings.add('region-mode', { ino }, `${what}: mode`, octal(HOST_FILE_MODE), octal(status.mode));
       }

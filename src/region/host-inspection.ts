@@ -1,4 +1,4 @@
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, linkSync, lstatSync, opendirSync, openSync, type Stats, unlinkSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, ftruncateSync, linkSync, lstatSync, opendirSync, openSync, type Stats, unlinkSync } from 'node:fs';
 import { FsError } from '../base/errno.js';
 import { hasOthers, MARKER, markerOf, markerText, openDirectory, placeIn } from './directory.js';
 import { attempt } from './host-errors.js';
@@ -75,6 +75,18 @@ export class HostInspection implements RegionInspection {
     attempt(`remove ${this.path}/${name}`, () => {
       unlinkSync(this.place(name));
       fsyncSync(this.fd);
+    });
+  }
+
+  cut(name: string, size: number): void {
+    attempt(`cut ${this.path}/${name}`, () => {
+      const fd = openSync(this.place(name), constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      try {
+        ftruncateSync(fd, size);
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
     });
   }
 

@@ -2,7 +2,7 @@ import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readSync, sta
 import { addon } from '../../native/addon.js';
 import { Errno, FsError, fail } from '../base/errno.js';
 import { MIB, type Ino } from '../base/units.js';
-import { AllocateMode } from '../format/layout.js';
+import { AllocateMode, FILE_SIZE_MAX } from '../format/layout.js';
 import { enterDirectory, makeDirectory, markDirectory, markerOf, placeIn, readMarker } from './directory.js';
 import { asHostFailure, attempt, codeOf, hostFailure } from './host-errors.js';
 import { type RegionAttributes, type RegionFile, regionName, type Regions, type RegionSpace } from './regions.js';
@@ -148,6 +148,8 @@ class HostFile implements RegionFile {
     const { numbers } = this;
     check('look at a region file', addon.hostAttributes(this.descriptor, numbers));
     to.size = numbers[0] as number;
+    // Only somebody else can have made it so long.
+    if (to.size > FILE_SIZE_MAX) fail('EIO', `a region file has ${String(to.size)} bytes, more than a file can have`);
     to.blocks = numbers[1] as number;
     to.atimeSeconds = numbers[2] as number;
     to.atimeNanoseconds = numbers[3] as number;

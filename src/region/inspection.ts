@@ -24,6 +24,8 @@ export interface RegionInspection {
   /** A second name for a host file. */
   link(name: string, second: string): void;
   remove(name: string): void;
+  /** Cuts a host file to this size. */
+  cut(name: string, size: number): void;
   /** Owner and permission bits of a host file; null: of the directory. */
   restrict(name: string | null, uid: number, mode: number): void;
 }

@@ -137,6 +137,14 @@ export class SimulatedRegions implements Regions, RegionInspection {
     this.files.set(second, contents);
   }
 
+  cut(name: string, size: number): void {
+    const contents = this.files.get(name);
+    if (contents === undefined) fail('ENOENT', `host file ${name} is missing`);
+    const file = new SimulatedFile(this, contents);
+    file.resize(size);
+    file.close();
+  }
+
   restrict(name: string | null, uid: number, mode: number): void {
     this.changing();
     Object.assign(name === null ? this.home : (this.files.get(name) ?? fail('ENOENT')), { uid, mode });

@@ -2,7 +2,7 @@ import { FsError } from '../base/errno.js';
 import { asIno, type Ino } from '../base/units.js';
 import { Type } from '../check/inode.js';
 import { HOST_DIRECTORY_MODE, HOST_FILE_MODE } from '../check/regions.js';
-import { FileType, Inode, InodeFlag } from '../format/layout.js';
+import { FILE_SIZE_MAX, FileType, Inode, InodeFlag } from '../format/layout.js';
 import { setU64 } from '../format/numbers.js';
 import { isPrivate } from '../region/directory.js';
 import { HostFileStatus, parseRegionName, type RegionInspection, type RegionPlace } from '../region/inspection.js';
@@ -57,9 +57,24 @@ export class RegionPass {
       const there = inspection.status(name, status);
       if (!there || !status.isFile) {
         context.problems.leave('region-missing', { ino }, what, 'a file', there ? 'something else' : 'none', 'its data is lost: the file answers EIO until it is removed, or the host file is back');
-      } else if (status.uid !== this.owner || status.mode !== HOST_FILE_MODE) {
+      } else {
+        if (status.size > FILE_SIZE_MAX) this.cut(inspection, name, ino, `${what}: size`);
+        if (status.uid === this.owner && status.mode === HOST_FILE_MODE) continue;
         this.restrict(inspection, name, { ino }, `${what}: owner and mode`, `user ${String(status.uid)}, mode ${octal(status.mode)}`, HOST_FILE_MODE);
       }
+    }
+  }
+
+  private cut(inspection: RegionInspection, name: string, ino: number, what: string): void {
+    const { status } = this;
+    const { problems } = this.context;
+    const expected = `at most ${String(FILE_SIZE_MAX)}`;
+    if (!problems.fix('region-size', { ino }, what, expected, status.size, 'cut it there')) return;
+    try {
+      inspection.cut(name, FILE_SIZE_MAX);
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      problems.leave('region-size', { ino }, what, expected, status.size, `left: ${error.message}`);
     }
   }
 
@@ -106,6 +121,7 @@ export class RegionPass {
     const { core, directories } = this.place;
     if (this.status.uid !== this.owner || this.status.mode !== HOST_FILE_MODE) inspection.restrict(name, this.owner, HOST_FILE_MODE);
     const home = this.place.directory();
+    if (size > FILE_SIZE_MAX) inspection.cut(name, FILE_SIZE_MAX);
     const entry = this.place.freeName(home, `#${name}`, () => false);
     const renamed = this.place.transaction(() => {
       const { view, bytes } = core.journal;
@@ -116,7 +132,7 @@ export class RegionPass {
       view.setUint32(record + Inode.nlink, 1, true);
       // With the flag dax it stays where it is.
       view.setUint32(record + Inode.flags, InodeFlag.region | InodeFlag.dax, true);
-      setU64(view, record + Inode.size, size);
+      setU64(view, record + Inode.size, Math.min(size, FILE_SIZE_MAX));
       Tree.initRoot(view, bytes, record + Inode.body);
       this.place.stamp(record);
       directories.insert(core.inodes.edit(home), entry.bytes, 0, entry.bytes.length, ino, Type.regular);

@@ -268,7 +268,7 @@ t.test('engine and verifier, written separately, hash names alike', (t) => {
 
 t.test('every kind of finding was seen', (t) => {
   // Those of the region directory: region-check.test.ts.
-  const ofHosts = ['region-directory', 'region-missing', 'region-orphan', 'region-mode'];
+  const ofHosts = ['region-directory', 'region-missing', 'region-orphan', 'region-size', 'region-mode'];
   t.same(FINDING_KINDS.filter((kind) => !seenKinds.has(kind)), ofHosts);
   t.end();
 });
