@@ -4,6 +4,7 @@
  */
 import { makeVolume } from '../../mkfs/layout.js';
 import { ManualClock } from '../../src/base/clock.js';
+import { fail } from '../../src/base/errno.js';
 import { asByteAddr, asIno, type Ino } from '../../src/base/units.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
 import { ReferenceLog } from '../../src/fs/reference-log.js';
@@ -18,6 +19,7 @@ import { SharedState } from '../../src/fuse/shared-state.js';
 import { isUnanswered, noteCommitted, resend, settleInFlight } from '../../src/fuse/takeover.js';
 import type { Pmem } from '../../src/pmem/pmem.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
+import type { Regions } from '../../src/region/regions.js';
 
 const ENOENT = 2;
 const RESEND = 7;
@@ -166,6 +168,16 @@ export class Kernel {
   }
 }
 
+/** A region directory with no room for a file. */
+const FULL_HOST: Regions = {
+  obstacle: () => null,
+  create: () => fail('ENOSPC', 'the host is full'),
+  open: () => fail('ENOENT', 'there is no host file'),
+  remove: () => undefined,
+  space: () => null,
+  close: () => undefined,
+};
+
 /** A server over an estate. It dies at event number `dieAt` (never, if that is infinite; the constructor throws then, and `onDeath` has what it left); `events` counts them. */
 export class MortalServer implements Channel {
   readonly fs: FileSystemOperations;
@@ -206,6 +218,7 @@ export class MortalServer implements Channel {
       cacheBytes: CACHE_BYTES,
       clock: this.clock,
       log: (_level, message) => this.log.push(message),
+      regions: FULL_HOST,
       kept: {
         references: this.references,
         opens: this.opens,
@@ -220,6 +233,8 @@ export class MortalServer implements Channel {
     });
     resend(this);
     this.session = new Session(this.fs, this, { directIo: false, acls: true, debug: false, log: (_level, message) => this.log.push(message), shared, cached: this.cached, image: IMAGE });
+    // Without a kernel there is no passthrough, but this host is asked.
+    this.fs.serveRegions(() => null);
     this.started = true;
   }
 

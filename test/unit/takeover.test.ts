@@ -4,6 +4,7 @@ import t from 'tap';
 import { Random } from '../../src/base/random.js';
 import { asByteAddr, asIno, type Ino } from '../../src/base/units.js';
 import { verifyVolume } from '../../src/check/verify.js';
+import { InodeFlag } from '../../src/format/layout.js';
 import type { FileSystemOperations } from '../../src/fs/operations.js';
 import { Attributes, Name, Ranges } from '../../src/fs/types.js';
 import { Opcode as O } from '../../src/fuse/opcodes.js';
@@ -18,6 +19,7 @@ const SIZE = 6 * 1024 * 1024;
 /** Moments of a first death that are tried, of each request: all, or so many of them. */
 const FIRST_DEATHS = thorough ? 24 : 2;
 const EEXIST = 17;
+const ENOSPC = 28;
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
 
@@ -67,6 +69,8 @@ function prepare(): Start {
   for (const key of ['file', 'other', 'cut']) ask(O.WRITE, inodes[key] as number, ...writing(0, bytes(9000, 7)));
   for (const [key, length] of [['user.short', 5], ['user.long', 6000]] as const) ask(O.SETXATTR, inodes['other'] as number, u32(length, 0), name(key), bytes(length, 8));
   entry('directory', ask(O.MKDIR, ROOT, u32(0o755, 0), name('directory')));
+  entry('direct', ask(O.MKDIR, ROOT, u32(0o755, 0), name('direct')));
+  server.fs.setFlags(asIno(inodes['direct'] as number), InodeFlag.dax, 0);
   entry('empty', ask(O.MKDIR, ROOT, u32(0o755, 0), name('empty')));
   entry('unheld', ask(O.CREATE, ROOT, create(0o102), name('unheld')));
   entry('anonymous', ask(O.TMPFILE, ROOT, create(0o102), name('x')));
@@ -106,6 +110,7 @@ const cases: readonly Case[] = [
   { what: 'CREATE', opcode: O.CREATE, nodeid: ROOT, parts: [create(0o302), name('new')] },
   { what: 'CREATE of what is there', opcode: O.CREATE, nodeid: ROOT, parts: [create(0o302), name('file')], error: EEXIST },
   { what: 'CREATE that cuts', opcode: O.CREATE, nodeid: ROOT, parts: [create(0o1102), name('file')] },
+  { what: 'CREATE of a DAX file that the host has no room for', moments: 10, opcode: O.CREATE, nodeid: ino('direct'), parts: [create(0o302), name('new')], error: ENOSPC },
   { what: 'MKNOD', opcode: O.MKNOD, nodeid: ino('directory'), parts: [u32(0o020644, 0x103, 0, 0), name('device')] },
   { what: 'MKDIR', opcode: O.MKDIR, nodeid: ino('directory'), parts: [u32(0o755, 0), name('inner')] },
   { what: 'SYMLINK', opcode: O.SYMLINK, nodeid: ROOT, parts: [name('short'), name('elsewhere')] },
