@@ -256,8 +256,14 @@ export class Session {
       this.replies.error(Errno.ENOSYS);
       return;
     }
-    this.fs.setRequest(request.uniqueLow, (request.uniqueHigh & ~RESENT) >>> 0, request.opcode);
+    this.nameRequest();
     handler(this);
+  }
+
+  /** Transactions from now on are the present request's. */
+  nameRequest(): void {
+    const { request } = this;
+    this.fs.setRequest(request.uniqueLow, (request.uniqueHigh & ~RESENT) >>> 0, request.opcode);
   }
 
   private fail(error: unknown): void {

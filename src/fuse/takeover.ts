@@ -86,10 +86,9 @@ function takeBack(counts: References): void {
 export function noteCommitted(shared: SharedState, find: (idLow: number, idHigh: number) => CommittedRequest | undefined): void {
   if (shared.inFlight === 0) return;
   const { suspect } = shared;
-  if (!suspect.committed) {
-    const found = find(suspect.idLow, suspect.idHigh);
-    if (found?.kind === suspect.opcode) suspect.noteCommitted(found.result);
-  }
+  // What an earlier server found may be out of the reach of this search, but what it did itself is not: a CREATE may have been taken back.
+  const found = find(suspect.idLow, suspect.idHigh);
+  if (found?.kind === suspect.opcode) suspect.noteCommitted(found.result);
   shared.clearInFlight();
 }
 

@@ -110,7 +110,7 @@ const cases: readonly Case[] = [
   { what: 'CREATE', opcode: O.CREATE, nodeid: ROOT, parts: [create(0o302), name('new')] },
   { what: 'CREATE of what is there', opcode: O.CREATE, nodeid: ROOT, parts: [create(0o302), name('file')], error: EEXIST },
   { what: 'CREATE that cuts', opcode: O.CREATE, nodeid: ROOT, parts: [create(0o1102), name('file')] },
-  { what: 'CREATE of a DAX file that the host has no room for', moments: 10, opcode: O.CREATE, nodeid: ino('direct'), parts: [create(0o302), name('new')], error: ENOSPC },
+  { what: 'CREATE of a DAX file that the host has no room for', moments: 20, opcode: O.CREATE, nodeid: ino('direct'), parts: [create(0o302), name('new')], error: ENOSPC },
   { what: 'MKNOD', opcode: O.MKNOD, nodeid: ino('directory'), parts: [u32(0o020644, 0x103, 0, 0), name('device')] },
   { what: 'MKDIR', opcode: O.MKDIR, nodeid: ino('directory'), parts: [u32(0o755, 0), name('inner')] },
   { what: 'SYMLINK', opcode: O.SYMLINK, nodeid: ROOT, parts: [name('short'), name('elsewhere')] },

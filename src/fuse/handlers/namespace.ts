@@ -80,6 +80,8 @@ export function giveCreated(session: Session, ino: Ino): void {
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     request.name(CREATE_IN_SIZE, name);
+    // The last record of this request says that it has no result.
+    session.nameRequest();
     if (fs.lookup(request.nodeid, name) === ino) fs.unlink(request.nodeid, name);
     session.workDue = true;
     throw error;
