@@ -1,5 +1,5 @@
 // Guards the medium: code and doc/FORMAT.md say the same, and a volume that an earlier program made is read as it was meant.
-// GOLDEN=write and GOLDEN=write-xattrs make the golden images of the present version anew: only when the version changes.
+// GOLDEN=write, write-xattrs and write-regions make the golden images of the present version anew: only when the version changes.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -13,8 +13,9 @@ import { nameHash } from '../../src/dir/hash.js';
 import * as layout from '../../src/format/layout.js';
 import { isRegionDirectory, readSuperblock } from '../../src/format/superblock.js';
 import { openVolume } from '../../src/fs/volume.js';
-import { AllocateMode, Name, Caller } from '../../src/fs/types.js';
+import { AllocateMode, AttributeChange, Caller, Change, Name } from '../../src/fs/types.js';
 import { SimulatedPmem } from '../../src/pmem/simulated.js';
+import { SimulatedRegions } from '../../src/region/simulated.js';
 import { acl } from '../helpers/acl.js';
 import { openOn, viewOf } from '../helpers/crash-states.js';
 import { type Asserts, projectRoot } from '../helpers/run.js';
@@ -242,6 +243,27 @@ function goldenXattrs(): Uint8Array {
   return pack(pmem);
 }
 
+/** With a recorded region directory: a region, a draft, and a file whose data was in the image before the flag. */
+function goldenRegions(regions: SimulatedRegions): Uint8Array {
+  const pmem = new SimulatedPmem(SIZE);
+  makeVolume(pmem, { ...MADE, label: 'golden regions', regions: '/srv/golden.regions' });
+  const clock = new ManualClock(1_700_000_001, 6);
+  const fs = openVolume(pmem, { clock, regions });
+  const root = asIno(1);
+  const make = (parent: ReturnType<typeof asIno>, name: string, mode: number): ReturnType<typeof asIno> => fs.makeNode(parent, Name.from(name), mode, new Caller(), 0, 0);
+  const directory = make(root, 'directory', 0o040755);
+  fs.setFlags(directory, layout.InodeFlag.dax, 0);
+  const region = make(directory, 'region', 0o100644);
+  fs.write(region, 0, Buffer.from('in the host file'), 0, 16);
+  fs.setAttributes(region, Object.assign(new AttributeChange(), { mask: Change.size, size: 5000 }));
+  make(directory, 'draft', 0o100644);
+  const image = make(root, 'image', 0o100644);
+  fs.write(image, 0, Buffer.from('in the image'), 0, 12);
+  fs.setFlags(image, layout.InodeFlag.dax, 0);
+  pmem.fence();
+  return pack(pmem);
+}
+
 function pack(pmem: SimulatedPmem): Uint8Array {
   const parts: Uint8Array[] = [];
   for (let block = 0; block < SIZE / 4096; block += 1) {
@@ -270,6 +292,24 @@ function checkGolden(t: Asserts, suffix: string, made: Uint8Array): SimulatedPme
   t.equal(Buffer.compare(made, golden), 0, 'the same operations give the same bytes');
   return unpack(golden);
 }
+
+t.test('the golden image of regions', (t) => {
+  const regions = new SimulatedRegions({ clock: new ManualClock(1_700_000_001, 6) });
+  const image = checkGolden(t, '-regions', goldenRegions(regions));
+  const { geometry } = readSuperblock(image);
+  t.equal(geometry.regions, '/srv/golden.regions');
+  t.same(regions.names(), ['0000000000000003-00000003']);
+  const report = verifyVolume(image, { regions: () => ({ inspection: regions, reason: '', foreign: false }) });
+  t.same(report.findings, [], 'it is sound, with its region directory');
+  t.equal(report.statistics?.regions, 1);
+  const view = viewOf(openOn(image, undefined, regions));
+  t.same([...view.files].map(([path, bytes]) => [path, bytes.length, Buffer.from(bytes.subarray(0, 16)).toString()]).sort(), [
+    ['/directory/draft', 0, ''],
+    ['/directory/region', 5000, 'in the host file'],
+    ['/image', 12, 'in the image'],
+  ]);
+  t.end();
+});
 
 t.test('the golden image of extended attributes', (t) => {
   const image = checkGolden(t, '-xattrs', goldenXattrs());
