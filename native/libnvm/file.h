@@ -1,6 +1,7 @@
 // A file whose medium this process maps itself: the image, and a lease on the file's blocks that lasts as long as any mapping.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "protocol.h"
@@ -18,6 +19,8 @@ struct File {
   bool writable;
   uint64_t device;
   uint64_t ino;
+  // What the medium maps: only whole, aligned pieces of so many bytes. A page, and more on most /dev/dax devices.
+  size_t unit;
   // A mapping without access that keeps the file open, and so the lease, even if somebody closes all descriptors.
   void* pin;
 };

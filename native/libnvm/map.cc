@@ -69,8 +69,10 @@ int populate_all(Mapping& mapping, uintptr_t end) {
   for (uintptr_t next = mapping.start; next_gap(mapping.placed, next, end, gap); next = gap.end) holes += gap.end - gap.start;
   struct statvfs space;
   if (holes > 0 && fstatvfs(mapping.file->fd, &space) == 0 && holes > uint64_t{space.f_bavail} * space.f_frsize) {
-    return fail(ENOSPC, "the file has %llu bytes of holes, which must all be filled at once without permission for userfaultfd (/dev/userfaultfd, "
-                "CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1), and the volume has less space", static_cast<unsigned long long>(holes));
+    const char* reason = mapping.file->unit > kPage ? "on a device that maps only large units"
+                         : "without permission for userfaultfd (/dev/userfaultfd, CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1)";
+    return fail(ENOSPC, "the file has %llu bytes of holes, which must all be filled at once %s, and the volume has less space",
+                static_cast<unsigned long long>(holes), reason);
   }
   return populate(mapping, end);
 }
@@ -84,7 +86,8 @@ int furnish(Mapping& mapping, bool fill) {
   if (file_size(mapping, size) != 0) return -1;
   const uint64_t in_file = size <= mapping.offset ? 0 : whole_pages(size - mapping.offset);
   const uintptr_t end = in_file < mapping.end - mapping.start ? mapping.start + in_file : mapping.end;
-  const bool lazy = can_answer_faults();
+  // With large units it must be known now whether all of the file can be mapped.
+  const bool lazy = mapping.file->unit == kPage && can_answer_faults();
   if (!lazy && populate_all(mapping, end) != 0) return -1;
   if (lazy && fill && populate(mapping, end) != 0) return -1;
   for (uintptr_t next = mapping.start; next_gap(mapping.placed, next, mapping.end, gap); next = gap.end) {
@@ -189,7 +192,14 @@ void* map_file(const MapRequest& request) {
   } else {
     errno = 0;
     base = map_direct(request, static_cast<uint64_t>(request.offset), file);
-    if (base == MAP_FAILED && errno != ENOSPC) fail(errno, "mapping the medium failed: %s", strerror(errno));
+    if (base == MAP_FAILED && errno == EOPNOTSUPP) {
+      if (!request.must_be_sync && !request.must_be_direct) {
+        release(file);
+        return map_by_kernel(request, false);
+      }
+      fail(EOPNOTSUPP, "the device maps only whole units of %zu bytes, and the file has parts that are none (ndctl create-namespace --align=4k makes a device without this limit)",
+           file->unit);
+    } else if (base == MAP_FAILED && errno != ENOSPC) fail(errno, "mapping the medium failed: %s", strerror(errno));
     else if (base == MAP_FAILED && nvm_error()[0] == 0) fail(errno, "the volume has no space for the holes of the file");
   }
   const int error = errno;
