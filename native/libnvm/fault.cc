@@ -57,7 +57,7 @@ void answer(uintptr_t address) {
   const uintptr_t page = address / kPage * kPage;
   Mapping* mapping = find(page, page + kPage);
   uintptr_t start = page, end = page + kPage;
-  if (mapping != nullptr && mapping->file != nullptr && !contains(mapping->placed, page)) {
+  if (mapping != nullptr && is_direct(*mapping) && !contains(mapping->placed, page)) {
     const uint64_t offset = mapping->offset + (page - mapping->start);
     const uintptr_t before = offset % batch, first = page - before;
     if (page - mapping->start > before) start = first;
@@ -124,7 +124,7 @@ void after_fork_in_child() {
   begin();
   for (size_t i = 0; i < mapping_count(); i++) {
     Mapping& mapping = *nvm::mapping(i);
-    if (mapping.file == nullptr) continue;
+    if (!is_direct(mapping)) continue;
     AddressRange gap;
     for (uintptr_t next = mapping.start; next_gap(mapping.placed, next, mapping.end, gap); next = gap.end) {
       AddressRange part;

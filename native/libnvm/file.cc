@@ -56,35 +56,31 @@ bool take_lease(const File& file, uint64_t start) {
 
 }  // namespace
 
-Opened open_file(int fd, int access_mode, uint64_t start, File*& file, bool& region_is_sync) {
-  file = nullptr;
+File* open_file(int fd, int access_mode, uint64_t start) {
   Identity identity;
   memset(&identity, 0, sizeof identity);
   struct stat status;
-  if (ioctl(fd, kIoctlIdentity, &identity) != 0 || identity.version != kIdentityVersion) return Opened::kOrdinary;
-  const bool declared = (identity.flags & kIdentityDeclared) != 0;
-  region_is_sync = declared || identity.domain == kDomainSyncDax;
-  if (identity.placement == kPlacementRegion) return Opened::kRegion;
-  if (fstat(fd, &status) != 0) return Opened::kOrdinary;
+  if (ioctl(fd, kIoctlIdentity, &identity) != 0 || identity.version != kIdentityVersion || fstat(fd, &status) != 0) return nullptr;
+  const bool in_image = identity.placement != kPlacementRegion;
   bool writable = access_mode == O_RDWR;
-  int image = open_image(identity, writable);
-  if (image < 0 && writable) image = open_image(identity, writable = false);
-  if (image < 0) return Opened::kOrdinary;
-  File* made = static_cast<File*>(malloc(sizeof(File)));
-  const int copy = made == nullptr ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  int image = in_image ? open_image(identity, writable) : -1;
+  if (in_image && image < 0 && writable) image = open_image(identity, writable = false);
+  if (in_image && image < 0) return nullptr;
+  File* file = static_cast<File*>(malloc(sizeof(File)));
+  const int copy = file == nullptr ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (copy >= 0) {
-    *made = {copy, image, 1, identity.domain, declared, writable, status.st_dev, status.st_ino, unit_of(image), nullptr};
-    if (take_lease(*made, start)) {
+    *file = {copy, image, 1, identity.domain, (identity.flags & kIdentityDeclared) != 0, writable, status.st_dev, status.st_ino, unit_of(image), nullptr};
+    if (!in_image) return file;
+    if (take_lease(*file, start)) {
       void* pin = raw_mmap(nullptr, kPage, PROT_NONE, MAP_PRIVATE, copy, 0);
-      made->pin = pin == MAP_FAILED ? nullptr : pin;
-      file = made;
-      return Opened::kDirect;
+      file->pin = pin == MAP_FAILED ? nullptr : pin;
+      return file;
     }
     close(copy);
   }
-  free(made);
-  close(image);
-  return Opened::kOrdinary;
+  free(file);
+  if (image >= 0) close(image);
+  return nullptr;
 }
 
 void reference(File* file) { file->references++; }
@@ -93,7 +89,7 @@ void release(File* file) {
   if (--file->references > 0) return;
   if (file->pin != nullptr) raw_munmap(file->pin, kPage);
   close(file->fd);
-  close(file->image);
+  if (file->image >= 0) close(file->image);
   free(file);
 }
 

@@ -1,4 +1,4 @@
-// A file whose medium this process maps itself: the image, and a lease on the file's blocks that lasts as long as any mapping.
+// A file of a volume of which something is mapped, kept open as long as that is so.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,10 @@
 namespace nvm {
 
 struct File {
-  // A copy of the caller's descriptor: the same open file, which has the lease.
+  // A copy of the caller's descriptor: the same open file. It has the lease, where the image is mapped, and the locks of flock(2), which the kernel's
+  // own mapping of a region would not keep: that holds the host file, not the open file.
   int fd;
-  // The image, opened with the caller's own rights.
+  // The image, opened with the caller's own rights; -1: the kernel maps the file, from its region.
   int image;
   int references;
   uint32_t domain;
@@ -25,21 +26,16 @@ struct File {
   void* pin;
 };
 
-enum class Opened {
-  // `file` is set.
-  kDirect,
-  // The kernel maps the file's own pages of the medium (a region).
-  kRegion,
-  // Only the kernel can map it, through the page cache: another filesystem, no right to open the image, or others have it cached.
-  kOrdinary,
-};
-
-// Prepares the mapping of an open file; `start`: any page of what will be mapped. `is_sync`: with kRegion, whether the medium is persistent memory.
-Opened open_file(int fd, int access_mode, uint64_t start, File*& file, bool& is_sync);
+// Prepares the mapping of an open file; `start`: any page of what will be mapped. Null: only the kernel can map it, through the page cache, as it is on another
+// filesystem, has an image that this process has no right to open, or is cached by others.
+File* open_file(int fd, int access_mode, uint64_t start);
 
 void reference(File* file);
 // Closes it with its last mapping; the lease ends.
 void release(File* file);
+
+// Whether this process maps the image itself; otherwise the kernel maps the region.
+inline bool is_direct(const File& file) { return file.image >= 0; }
 
 // Whether a store is durable after a flush of its cache line and a fence, or is said to be.
 inline bool is_sync(const File& file) { return file.domain == kDomainSyncDax || file.declared; }

@@ -121,8 +121,9 @@ void* map_direct(const MapRequest& request, uint64_t offset, File* file) {
   return MAP_FAILED;
 }
 
-// The kernel maps the file itself; known here only so that nvm_sync and nvm_detach find it.
-void* map_by_kernel(const MapRequest& request, bool region_is_sync) {
+// The kernel maps the file itself, from its page cache (`file` null) or its region; known here so that nvm_sync and nvm_detach find it, and so that the file of
+// a region stays open.
+void* map_by_kernel(const MapRequest& request, File* file) {
   int flags = MAP_SHARED;
   if (request.fixed) flags |= MAP_FIXED;
   if (request.populate) flags |= MAP_POPULATE;
@@ -136,8 +137,11 @@ void* map_by_kernel(const MapRequest& request, bool region_is_sync) {
   mapping.end = mapping.start + whole_pages(request.length);
   mapping.offset = static_cast<uint64_t>(request.offset);
   mapping.prot = request.prot;
-  mapping.region_is_sync = region_is_sync;
-  if (forget(mapping.start, mapping.end) && insert(mapping)) return base;
+  mapping.file = file;
+  if (forget(mapping.start, mapping.end) && insert(mapping)) {
+    if (file != nullptr) reference(file);
+    return base;
+  }
   raw_munmap(base, whole_pages(request.length));
   fail(ENOMEM, "no memory");
   return MAP_FAILED;
@@ -171,34 +175,26 @@ void* map_file(const MapRequest& request) {
   if (mode < 0) return MAP_FAILED;
   Guard guard;
   hold_lock_over_fork();
-  File* file;
-  bool region_is_sync = false;
-  const Opened opened = open_file(request.fd, mode, static_cast<uint64_t>(request.offset), file, region_is_sync);
-  const bool sync = opened == Opened::kDirect ? is_sync(*file) : opened == Opened::kRegion && region_is_sync;
+  File* file = open_file(request.fd, mode, static_cast<uint64_t>(request.offset));
   void* base = MAP_FAILED;
-  if (request.must_be_sync && !sync) {
+  if (request.must_be_sync && (file == nullptr || !is_sync(*file))) {
     fail(EOPNOTSUPP, "the medium is not persistent memory, or can't be mapped by this process");
-  } else if (request.must_be_direct && opened == Opened::kOrdinary) {
+  } else if (request.must_be_direct && file == nullptr) {
     fail(EOPNOTSUPP, "the file can't be mapped from the medium: not on an NVMFS volume, no right to open its image, or open elsewhere through the page cache");
-  } else if (opened != Opened::kDirect) {
-    return map_by_kernel(request, region_is_sync && opened == Opened::kRegion);
+  } else if (file == nullptr || !is_direct(*file)) {
+    base = map_by_kernel(request, file);
   } else if ((request.prot & PROT_WRITE) != 0 && !file->writable) {
     // It may store to the file, but not to the image.
-    if (request.must_be_direct) fail(EOPNOTSUPP, "no right to write to the image");
-    else {
-      release(file);
-      return map_by_kernel(request, false);
-    }
+    if (request.must_be_direct || request.must_be_sync) fail(EOPNOTSUPP, "no right to write to the image");
+    else base = map_by_kernel(request, nullptr);
   } else {
     errno = 0;
     base = map_direct(request, static_cast<uint64_t>(request.offset), file);
     if (base == MAP_FAILED && errno == EOPNOTSUPP) {
-      if (!request.must_be_sync && !request.must_be_direct) {
-        release(file);
-        return map_by_kernel(request, false);
-      }
-      fail(EOPNOTSUPP, "the device maps only whole units of %zu bytes, and the file has parts that are none (ndctl create-namespace --align=4k makes a device without this limit)",
-           file->unit);
+      // Not of whole units, as a /dev/dax device wants them.
+      if (!request.must_be_sync && !request.must_be_direct) base = map_by_kernel(request, nullptr);
+      else fail(EOPNOTSUPP, "the device maps only whole units of %zu bytes, and the file has parts that are none (ndctl create-namespace --align=4k makes a device without this limit)",
+                file->unit);
     } else if (base == MAP_FAILED && errno != ENOSPC) fail(errno, "mapping the medium failed: %s", strerror(errno));
     else if (base == MAP_FAILED && nvm_error()[0] == 0) fail(errno, "the volume has no space for the holes of the file");
   }
@@ -225,23 +221,45 @@ int protect(void* address, size_t length, int prot) {
   const uintptr_t start = number(address), end = start + whole_pages(length);
   if (!split(start) || !split(end)) return fail(ENOMEM, "no memory");
   for (Mapping* mapping = find(start, end); mapping != nullptr; mapping = find(mapping->end, end)) {
-    if (mapping->file != nullptr && (prot & PROT_WRITE) != 0 && !mapping->file->writable) return fail(EACCES, "the file, or its image, was not opened for that");
+    if (is_direct(*mapping) && (prot & PROT_WRITE) != 0 && !mapping->file->writable) return fail(EACCES, "the file, or its image, was not opened for that");
   }
   if (raw_mprotect(address, length, prot) != 0) return fail(errno, "mprotect: %s", strerror(errno));
   for (Mapping* mapping = find(start, end); mapping != nullptr; mapping = find(mapping->end, end)) mapping->prot = prot;
   return 0;
 }
 
+// What the kernel maps itself. An old length of 0 maps it a second time.
+void* remap_by_kernel(void* old, size_t old_length, size_t new_length, int flags, void* target) {
+  const uintptr_t start = number(old), end = start + whole_pages(old_length);
+  if (!split(start) || !split(end)) {
+    fail(ENOMEM, "no memory");
+    return MAP_FAILED;
+  }
+  const Mapping* known = find(start, start + kPage);
+  const bool is_known = known != nullptr && known->start == start;
+  Mapping moved = is_known ? *known : Mapping{};
+  // Open all the time, as its locks are to last.
+  if (moved.file != nullptr) reference(moved.file);
+  void* base = raw_mremap(old, old_length, new_length, flags, target);
+  const int error = errno;
+  bool is_kept = false;
+  if (base != MAP_FAILED) {
+    if (old_length != 0) forget(start, end);
+    moved.start = number(base);
+    moved.end = moved.start + whole_pages(new_length);
+    moved.attached = false;
+    is_kept = forget(moved.start, moved.end) && is_known && insert(moved);
+  }
+  if (moved.file != nullptr && !is_kept) release(moved.file);
+  errno = error;
+  return base;
+}
+
 void* remap(void* old, size_t old_length, size_t new_length, int flags, void* target) {
   Guard guard;
   const uintptr_t start = number(old), end = start + whole_pages(old_length);
   Mapping* mapping = find(start, end == start ? start + kPage : end);
-  if (mapping == nullptr || mapping->file == nullptr) {
-    void* moved = raw_mremap(old, old_length, new_length, flags, target);
-    if (moved != MAP_FAILED && mapping != nullptr) forget(start, end);
-    if (moved != MAP_FAILED && (flags & MREMAP_FIXED) != 0) forget(number(target), number(target) + whole_pages(new_length));
-    return moved;
-  }
+  if (mapping == nullptr || !is_direct(*mapping)) return remap_by_kernel(old, old_length, new_length, flags, target);
   const bool fixed = (flags & MREMAP_FIXED) != 0, may_move = (flags & MREMAP_MAYMOVE) != 0;
   if (!is_aligned(old) || new_length == 0 || (fixed && (!may_move || !is_aligned(target))) || (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) != 0) {
     fail(EINVAL, "mremap: bad arguments");

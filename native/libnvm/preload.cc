@@ -119,7 +119,7 @@ EXPORT int madvise(void* address, size_t length, int advice) {
   if (advice == MADV_REMOVE) {
     Guard guard;
     const Mapping* mapping = find(number(address), number(address) + whole_pages(length));
-    if (mapping != nullptr && mapping->file != nullptr) {
+    if (mapping != nullptr && is_direct(*mapping)) {
       errno = EOPNOTSUPP;
       return -1;
     }

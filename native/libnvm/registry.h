@@ -15,17 +15,17 @@ struct Mapping {
   // Of the file, at `start`.
   uint64_t offset;
   int prot;
-  // Null: the kernel maps the file itself, its page cache or its region.
+  // Null: the kernel maps it through the page cache. If it is not direct, the kernel maps the region.
   File* file;
   // What is mapped from the image. The rest of a direct mapping is holes: anonymous memory whose first touch the fault thread answers.
   Ranges placed;
   // Parts that give SIGBUS: past the end of the file, or no space.
   Ranges dead;
-  // With file null: stores are durable after a flush and a fence.
-  bool region_is_sync;
   // It is the start of what nvm_attach mapped.
   bool attached;
 };
+
+inline bool is_direct(const Mapping& mapping) { return mapping.file != nullptr && is_direct(*mapping.file); }
 
 // Recursive, and held over fork(2).
 void lock();

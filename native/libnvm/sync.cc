@@ -57,7 +57,7 @@ int sync_range(uintptr_t start, uintptr_t end, int flags) {
       continue;
     }
     const uintptr_t part_end = mapping->end < end ? mapping->end : end;
-    if (mapping->file == nullptr) {
+    if (!is_direct(*mapping)) {
       const uintptr_t first = next / kPage * kPage;
       if (raw_msync(at(first), part_end - first, flags) != 0) return -1;
     } else if (sync_placed(*mapping, next / kPage * kPage, whole_pages(part_end), flags) != 0) {
@@ -84,7 +84,7 @@ int nvm_sync(int fd, void* address, size_t length) {
   if (fstat(fd, &status) != 0) return fail(errno, "not an open file");
   for (size_t i = 0; i < mapping_count(); i++) {
     const Mapping& known = *mapping(i);
-    if (known.file == nullptr || known.file->device != status.st_dev || known.file->ino != status.st_ino) continue;
+    if (!is_direct(known) || known.file->device != status.st_dev || known.file->ino != status.st_ino) continue;
     if (sync_range(known.start, known.end, MS_SYNC) != 0) return fail(errno, "msync: %s", strerror(errno));
   }
   return fsync(fd) == 0 ? 0 : fail(errno, "fsync: %s", strerror(errno));
@@ -97,12 +97,12 @@ void nvm_persist(const void* address, size_t length) {
 
 int nvm_is_sync(const void* address, size_t length) {
   return nvm::whole_range(address, length, [](const nvm::Mapping& mapping) {
-    return mapping.file != nullptr ? nvm::is_sync(*mapping.file) : mapping.region_is_sync;
+    return mapping.file != nullptr && nvm::is_sync(*mapping.file);
   });
 }
 
 int nvm_is_direct(const void* address, size_t length) {
-  return nvm::whole_range(address, length, [](const nvm::Mapping& mapping) { return mapping.file != nullptr; });
+  return nvm::whole_range(address, length, [](const nvm::Mapping& mapping) { return nvm::is_direct(mapping); });
 }
 
 }  // extern "C"

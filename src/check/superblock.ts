@@ -14,6 +14,7 @@ import {
   PRIMARY_SUPERBLOCK,
   ReadOnlyFeature,
   Superblock,
+  SUPERBLOCK_END,
   SUPERBLOCK_SIGNATURE,
   UUID_SIZE,
 } from '../format/layout.js';
@@ -23,8 +24,6 @@ import { blockName, hex } from './findings.js';
 import { Geometry } from './geometry.js';
 import { BlockBuffer, type MediumReader } from './medium.js';
 
-/** End of the named fields; the rest of the block is reserved. */
-const SUPERBLOCK_END = 192;
 /** First block of group 0 behind the journals that mkfs makes: of 2 segments, of 8. */
 const GROUP_STARTS = [512, 1536];
 

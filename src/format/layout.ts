@@ -44,6 +44,8 @@ export const Superblock = {
   madeNanoseconds: 184,
   hashSeed: 188,
 } as const;
+/** End of the named fields; the rest of the block is reserved. */
+export const SUPERBLOCK_END = 192;
 /** Bits of `readOnlyCompat`. */
 export const ReadOnlyFeature = { xattrs: 0x1 } as const;
 /** Bits of `incompat`. */

@@ -1,8 +1,7 @@
 import { FsError, fail } from '../base/errno.js';
 import { asByteAddr } from '../base/units.js';
 import { BlockBuffer } from '../check/medium.js';
-import { BLOCK_SIZE, BlockHeader, LABEL_SIZE, PRIMARY_SUPERBLOCK } from '../format/layout.js';
-import { setU64 } from '../format/numbers.js';
+import { BLOCK_SIZE, BlockHeader, LABEL_SIZE, PRIMARY_SUPERBLOCK, SUPERBLOCK_END } from '../format/layout.js';
 import { backupCandidates, decodeSuperblock, encodeSuperblock, featureNames, type Geometry, KNOWN_READ_ONLY_COMPAT } from '../format/superblock.js';
 import type { Pmem } from '../pmem/pmem.js';
 import type { Problems } from './problems.js';
@@ -90,13 +89,12 @@ function tidied(geometry: Geometry): Geometry {
   };
 }
 
-/** What the superblock in `block` must be. Under an unknown compat feature reserved bytes may mean something: they stay. */
+/** What the superblock in `block` must be. Under an unknown compat feature bytes that are reserved for us may mean something: they stay. */
 function image(pmem: Pmem, chosen: Candidate, geometry: Geometry, block: number): Uint8Array {
-  if (geometry.compat === 0) return encodeSuperblock(geometry, block, pmem);
-  const bytes = chosen.bytes.slice();
+  const bytes = encodeSuperblock(geometry, block, pmem);
+  if (geometry.compat === 0) return bytes;
+  bytes.set(chosen.bytes.subarray(SUPERBLOCK_END), SUPERBLOCK_END);
   const view = new DataView(bytes.buffer);
-  setU64(view, BlockHeader.self, block);
-  setU64(view, BlockHeader.owner, 0);
   view.setUint32(BlockHeader.checksum, pmem.crc32c(0, bytes, 4, BLOCK_SIZE - 4), true);
   return bytes;
 }

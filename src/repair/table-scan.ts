@@ -22,7 +22,7 @@ interface Vote {
 
 /**
  * Looks through all groups for blocks that hold inode records of this volume: checksums are seeded with its UUID, and every record
- * says its number. A block that was given back may still look like one: where the group's bitmap can be read, only
+ * says its number. A block that was given back may still look like one: where the group's bitmap can be believed, only
  * blocks in use count; of several for one place the one with the youngest inode (generations rise) is taken.
  */
 export class TableScan {
@@ -49,7 +49,7 @@ export class TableScan {
   private scanGroup(group: number): void {
     const { geometry } = this.context;
     const base = geometry.groupBase(group);
-    const bitmap = isGroupHeader(this.context, this.header, group) ? this.header.bytes.subarray(GroupHeader.bitmap) : null;
+    const bitmap = this.believedBitmap(group);
     const length = geometry.groupLength(group);
     for (let start = 0; start < length; start += WINDOW_BLOCKS) {
       const count = Math.min(WINDOW_BLOCKS, length - start);
@@ -63,6 +63,13 @@ export class TableScan {
         this.consider(base + bit);
       }
     }
+  }
+
+  /** Null if the header is damaged, or lies: its own block is in use. */
+  private believedBitmap(group: number): Uint8Array | null {
+    if (!isGroupHeader(this.context, this.header, group)) return null;
+    const bitmap = this.header.bytes.subarray(GroupHeader.bitmap);
+    return ((bitmap[0] as number) & 1) === 1 ? bitmap : null;
   }
 
   /** False where a part of the window can't be read: then it is read block by block. */

@@ -16,7 +16,7 @@ const LOAD_MS_MIN = 500;
 const LOAD_MS_MAX = 8000;
 /** Exit code of `prepare` where the emulator or a kernel can't be had. */
 const EXIT_SKIP = 77;
-const STREAMS = ['dax.names', 'dax.append', 'dax.medium', 'ext4.names', 'ext4.append', 'ext4.medium', 'ext4.region', 'disk.names', 'disk.append', 'disk.medium'];
+const STREAMS = ['dax.names', 'dax.append', 'dax.medium', 'ext4.names', 'ext4.append', 'ext4.medium', 'ext4.region', 'ext4.written', 'disk.names', 'disk.append', 'disk.medium'];
 
 t.setTimeout(300_000 * (kills + 2));
 

@@ -76,6 +76,10 @@ export const group1 = (volume: HandmadeVolume): number => volume.groupStart + GR
 export const DAMAGES: Damage[] = [
   { name: 'backup differs', kind: 'superblock-backup', do: (_, v) => { v.editBlock(v.totalBlocks - 1, (view) => { view.setUint32(Superblock.madeNanoseconds, 5, true); }); } },
   { name: 'label with bytes behind its end', kind: 'superblock-field', do: (_, v) => { v.editBlock(0, (view) => { view.setUint8(Superblock.label + 20, 65); }); } },
+  {
+    name: 'label with bytes behind its end, beside a feature that need not be known', kind: 'superblock-field',
+    do: (_, v) => { for (const block of [0, v.totalBlocks - 1]) v.editBlock(block, (view) => { view.setUint32(Superblock.compat, 2, true); view.setUint8(Superblock.label + 20, 65); }); },
+  },
   { name: 'more groups initialised than exist', kind: 'state-groups-initialised', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { setU64(view, VolumeState.groupsInitialised, 4); }); } },
   { name: 'free blocks', kind: 'state-free-blocks', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { addTo(view, VolumeState.freeBlocks, 1); }); } },
   { name: 'table blocks', kind: 'state-table-blocks', do: (_, v) => { v.editBlock(STATE_BLOCK, (view) => { addTo(view, VolumeState.tableBlocks, 1); }); } },

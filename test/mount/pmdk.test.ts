@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Random } from '../../src/base/random.js';
 import { describeRun, missing, programPath, projectRoot, run, seed, sleep, start, tryRun, waitFor } from '../helpers/run.js';
 import { cannotUseVolume, type Volume, withVolume } from '../helpers/volume.js';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 t.setTimeout(900_000);
 const skip = cannotUseVolume() || missing('gcc');
@@ -29,6 +29,22 @@ for (const sync of [false, true]) {
     });
   });
 }
+
+await t.test('a lock of flock(2) lasts as long as what was mapped', { skip }, async (t) => {
+  // libpmemobj trusts in it: its pools are mapped, closed, and not to be opened twice.
+  await withVolume(t, { size: '128m' }, async (volume) => {
+    const program = await compile(volume, 'flock-map.c');
+    const directory = join(volume.directory, 'dax');
+    mkdirSync(directory);
+    await run(join(projectRoot, 'bin/nvmfs'), ['dax', 'on', directory]);
+    const ask = async (file: string, env: Record<string, string>): Promise<string> => (await run(program, [file], { env })).stdout.trim();
+    const [cached, region] = [join(volume.directory, 'file'), join(directory, 'file')];
+    t.equal(await ask(cached, {}), 'held', 'through the page cache');
+    t.equal(await ask(cached, preload), 'held', 'mapped from the image');
+    t.equal(await ask(region, preload), 'held', 'mapped from the region, with the library');
+    t.comment(`mapped from the region, without it: ${await ask(region, {})} (with Linux 6.18 lost: doc/DESIGN.md, "DAX files")`);
+  });
+});
 
 await t.test('libpmem takes the medium for what it is', { skip: noPmdk }, async (t) => {
   await withVolume(t, { size: '128m' }, async (volume) => {

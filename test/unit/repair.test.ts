@@ -4,7 +4,7 @@ import t from 'tap';
 import { ManualClock } from '../../src/base/clock.js';
 import { Random } from '../../src/base/random.js';
 import { asByteAddr, asIno } from '../../src/base/units.js';
-import { BLOCK_SIZE, Dentry, Inode, KEY_SIZE, Superblock, TREE_NODE_AREA, TreeRoot } from '../../src/format/layout.js';
+import { BLOCK_SIZE, Dentry, GroupHeader, Inode, KEY_SIZE, STATE_BLOCK, Superblock, TREE_NODE_AREA, TreeRoot } from '../../src/format/layout.js';
 import { getU64, setU64 } from '../../src/format/numbers.js';
 import { Name } from '../../src/fs/types.js';
 import { openVolume } from '../../src/fs/volume.js';
@@ -103,6 +103,19 @@ t.test('without a superblock there is nothing to go by; of two that differ the o
   }
   for (const block of [0, backup]) volume.write(block, new Uint8Array(BLOCK_SIZE), false);
   t.throws(() => repair(volume.pmem), /both superblocks are damaged/);
+  t.end();
+});
+
+t.test('the inode table is found without the volume state, although a bitmap says that nothing is in use', (t) => {
+  const { volume } = sampleVolume();
+  const state = volume.read(STATE_BLOCK);
+  state[4000] = (state[4000] as number) ^ 1;
+  volume.write(STATE_BLOCK, state, false);
+  // Not even the block of the header itself, so it can't be believed.
+  volume.editBlock(volume.groupStart, (view) => { view.setUint32(GroupHeader.bitmap, 0, true); });
+  repair(volume.pmem);
+  t.equal(unclean(volume.pmem), '');
+  t.match(verifyVolume(volume.pmem).statistics, { inodes: 15, entries: 513 }, 'nothing was lost');
   t.end();
 });
 

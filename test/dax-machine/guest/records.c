@@ -244,6 +244,8 @@ static void open_mapped(const char *name, int is_dax) {
   if (mapped_fd < 0) die("open %s again", name);
 }
 
+static size_t pages(size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
+
 static int is_sync(void) { return strcmp(volume, "disk") != 0; }
 
 /* The library maps the medium; on persistent memory it must be able to say so. */
@@ -286,6 +288,28 @@ static void region_keep(const struct stream *stream, uint64_t n) {
   nvm_persist(mapped + slot_of(n), length);
 }
 
+/* The same, mapped by the library: it says that a flush is enough, whatever was written into the file before that nobody made durable. */
+static void written_begin(const struct stream *stream, uint64_t n) {
+  (void)n;
+  open_mapped(stream->name, 1);
+  mapped = NULL;
+}
+
+static void written_keep(const struct stream *stream, uint64_t n) {
+  const size_t needed = slot_of(n) + RECORD_MAX;
+  if (mapped == NULL || needed > mapped_bytes) {
+    if (mapped != NULL) must(nvm_unmap(mapped, pages(mapped_bytes)) == 0, "nvm_unmap");
+    if (needed > mapped_bytes) {
+      /* Behind a hole. */
+      mapped_bytes = needed + 70000;
+      must(pwrite(mapped_fd, "", 1, (off_t)mapped_bytes - 1) == 1, "pwrite");
+    }
+    mapped = nvm_map(mapped_fd, 0, pages(mapped_bytes), PROT_READ | PROT_WRITE, NVM_SYNC);
+    must(mapped != NVM_FAILED, "nvm_map");
+  }
+  nvm_persist(mapped + slot_of(n), make_record(stream, n, mapped + slot_of(n)));
+}
+
 static void mapped_check(const struct stream *stream, uint64_t n) {
   const int fd = open(path_of("%s", stream->name), O_RDONLY);
   if (fd < 0 && n == 0) return;
@@ -306,6 +330,7 @@ static const struct stream streams[] = {
     {"append", append_keep, append_check, append_begin},
     {"medium", medium_keep, mapped_check, medium_begin},
     {"region", region_keep, mapped_check, region_begin},
+    {"written", written_keep, mapped_check, written_begin},
 };
 #define STREAMS (sizeof streams / sizeof *streams)
 
@@ -320,7 +345,10 @@ static uint64_t number_of(const struct stream *stream, char **words) {
 }
 
 /* Regions are where the host's files can be. */
-static int has_stream(const struct stream *stream) { return strcmp(stream->name, "region") != 0 || strcmp(volume, "ext4") == 0; }
+static int has_stream(const struct stream *stream) {
+  const int is_region = stream->begin == region_begin || stream->begin == written_begin;
+  return !is_region || strcmp(volume, "ext4") == 0;
+}
 
 static void run_stream(const struct stream *stream, uint64_t n) {
   current = stream->name;
