@@ -3,6 +3,7 @@ import { addon } from '../../native/addon.js';
 import { Errno, FsError, fail } from '../base/errno.js';
 import { MIB, type Ino } from '../base/units.js';
 import { AllocateMode } from '../format/layout.js';
+import type { DurabilityDomain } from '../pmem/pmem.js';
 import { type RegionAttributes, type RegionFile, regionName, type Regions, type RegionSpace } from './regions.js';
 
 /** Host files grow by so much where space is set aside: the size of a huge page. */
@@ -188,6 +189,10 @@ class HostFile implements RegionFile {
 
   constructor(readonly descriptor: number) {
     this.dax = addon.hostIsDax(descriptor);
+  }
+
+  get domain(): DurabilityDomain {
+    return addon.hostDomain(this.descriptor);
   }
 
   attributes(to: RegionAttributes): void {

@@ -145,6 +145,7 @@ export class SimulatedRegions implements Regions {
 
 class SimulatedFile implements RegionFile {
   readonly descriptor = -1;
+  readonly domain = 'memory';
   private isOpen = true;
 
   constructor(
