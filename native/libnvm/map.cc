@@ -162,6 +162,19 @@ int check(const MapRequest& request) {
   return mode;
 }
 
+// The kernel maps a region without MAP_SYNC: what a first store to a page would allocate, or somebody wrote behind the end of the file, is in the journal of
+// the host's filesystem until somebody waits for it. The server allocates what is missing and makes all of it durable. 0, or -1 with errno.
+int make_reachable(const MapRequest& request) {
+  struct stat status;
+  if (fstat(request.fd, &status) != 0) return -1;
+  const off_t whole = request.offset + static_cast<off_t>(request.length), end = whole < status.st_size ? whole : status.st_size;
+  if (end <= request.offset) return 0;
+  int result;
+  do result = fallocate(request.fd, FALLOC_FL_KEEP_SIZE, request.offset, end - request.offset);
+  while (result != 0 && errno == EINTR);
+  return result;
+}
+
 void hold_lock_over_fork() {
   static bool done = false;
   if (!done) pthread_atfork(lock, unlock, reinitialise_lock);
@@ -177,6 +190,8 @@ void* map_file(const MapRequest& request) {
   hold_lock_over_fork();
   File* file = open_file(request.fd, mode, static_cast<uint64_t>(request.offset));
   void* base = MAP_FAILED;
+  // Where that fails, msync(2) is what makes stores durable.
+  if (file != nullptr && !is_direct(*file) && file->domain == kDomainSyncDax && mode == O_RDWR && make_reachable(request) != 0) file->domain = kDomainFile;
   if (request.must_be_sync && (file == nullptr || !is_sync(*file))) {
     fail(EOPNOTSUPP, "the medium is not persistent memory, or can't be mapped by this process");
   } else if (request.must_be_direct && file == nullptr) {
