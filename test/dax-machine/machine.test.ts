@@ -11,9 +11,11 @@ import { type Boot, Machine } from './machine.js';
 
 /** `KILLS=n` for others. */
 const kills = Number(process.env['KILLS'] ?? 4);
-/** How long the load runs before the machine is killed. */
-const LOAD_MS_MIN = 500;
+/** How long the load goes on after the first record was acknowledged. */
 const LOAD_MS_MAX = 8000;
+/** In the first round: nobody else has the journal of ext4 written, which goes out every five seconds by itself. */
+const LONE_STREAM = 'ext4.written';
+const LONE_MS_MAX = 2000;
 /** Exit code of `prepare` where the emulator or a kernel can't be had. */
 const EXIT_SKIP = 77;
 const STREAMS = ['dax.names', 'dax.append', 'dax.medium', 'ext4.names', 'ext4.append', 'ext4.medium', 'ext4.region', 'ext4.written', 'disk.names', 'disk.append', 'disk.medium'];
@@ -70,7 +72,10 @@ t.test('what the media are', { skip }, async (t) => {
     has('made disk file', 'virtio-pmem is DAX without MAP_SYNC: not the domain sync-dax');
     has('probe /mnt/disk/probe refused EOPNOTSUPP direct', 'where nvm_map with NVM_SYNC is refused');
     has('probe /mnt/ext4/probe sync direct MAP_SYNC', 'nvm_map on the DAX filesystem: the kernel marks the mapping as synchronous');
-    has('probe /mnt/dax/probe sync direct MAP_SYNC', 'and on /dev/dax0.0');
+    has('probe /mnt/dax/probe sync direct MAP_SYNC', 'and on /dev/dax0.0, where it is made of whole units of 2 MiB');
+    has('probe /mnt/dax/fine sync direct MAP_SYNC', 'on one of 4 KiB units, a file of any size');
+    has('refused mkfs.nvmfs: /dev/dax0.0 is in use by another process', 'a device is locked while it is mounted');
+    has('refused mkfs.nvmfs: /dev/dax0.0 contains a signature of nvmfs; -f overwrites it', 'and what is on it is found');
     has('probe /mnt/dax/small refused EOPNOTSUPP kernel', 'but what has no whole unit of the device is mapped by the kernel');
     has('region /mnt/ext4/regions/file shared', 'passthrough: a store to a DAX file is in the host file’s own page');
     const stat = machine.facts.find((fact) => fact.startsWith('stat '))?.slice('stat '.length) ?? '{}';
@@ -88,7 +93,8 @@ t.test(`${String(kills)} power failures`, { skip }, async (t) => {
     const started = Date.now();
     const step = round <= kills ? 'crash' : 'last';
     const before = new Map(acknowledged);
-    await withMachine({ step, seed, acknowledged }, async (machine) => {
+    const lone = round === 1;
+    await withMachine({ step, seed, acknowledged, ...(lone ? { only: LONE_STREAM } : {}) }, async (machine) => {
       await machine.until('checked all');
       for (const stream of STREAMS) {
         const fact = `checked ${stream} ${String(acknowledged.get(stream) ?? 0)}`;
@@ -96,7 +102,9 @@ t.test(`${String(kills)} power failures`, { skip }, async (t) => {
       }
       if (step === 'last') return machine.off();
       await machine.until('loading');
-      await sleep(random.between(LOAD_MS_MIN, LOAD_MS_MAX));
+      // At last all streams shall have something to lose.
+      await machine.acknowledgedBy(round === kills && !lone ? STREAMS.length : 1);
+      await sleep(random.below(lone ? LONE_MS_MAX : LOAD_MS_MAX));
       await machine.kill();
       for (const [stream, number] of machine.acknowledged()) acknowledged.set(stream, number);
     });
@@ -106,5 +114,5 @@ t.test(`${String(kills)} power failures`, { skip }, async (t) => {
     t.pass(`boot ${String(round)}: all that was acknowledged is there`);
     t.comment(`boot ${String(round)}, ${String(Math.round((Date.now() - started) / 1000))} s: ${[...before.values()].reduce((sum, number) => sum + number, 0)} records are there${now}`);
   }
-  t.ok(STREAMS.every((stream) => (acknowledged.get(stream) ?? 0) > 0), 'every stream acknowledged something', { acknowledged: Object.fromEntries(acknowledged) });
+  if (kills > 1) t.ok(STREAMS.every((stream) => (acknowledged.get(stream) ?? 0) > 0), 'every stream acknowledged something', { acknowledged: Object.fromEntries(acknowledged) });
 });
