@@ -25,8 +25,8 @@ t.setTimeout(300_000 * (kills + 2));
 const files = join(projectRoot, 'build/dax-machine');
 const prepared = spawnSync(...cleanCommand(join(projectRoot, 'test/dax-machine/prepare'), [files]), { env: cleanEnvironment(), encoding: 'utf8' });
 const said = `${prepared.stdout}${prepared.stderr}`.trim();
-const skip = prepared.status === EXIT_SKIP ? (said.split('\n').at(-1) ?? 'no emulator') : false;
-if (skip === false) t.equal(prepared.status, 0, said);
+const skip = prepared.status === EXIT_SKIP ? (said.split('\n').at(-1) ?? '') : false;
+t.ok(prepared.status === 0 || (skip !== false && skip !== ''), 'the machine is made, or it is said why it can not be', { said });
 
 const directory = mkdtempSync('/tmp/nvmfs-dax-machine-');
 let machine: Machine | null = null;
