@@ -123,13 +123,13 @@ export function formatVolumeTimes(times: VolumeTimes): string[] {
   ];
 }
 
-/** Of libnvm against mmap of a plain file. */
+/** Of files of a volume, mapped, against mmap of a plain file. */
 export function formatMappings(results: readonly MappingResult[]): string[] {
   const rows = results.map(({ title, unit, nvmfs, plain, ratio, goal, ofTimes }) => {
     const met = goal === null ? null : ofTimes ? ratio.median <= goal : ratio.median >= goal;
     return [title, unit, formatRate(plain), formatRate(nvmfs), formatRatio(ratio), goal === null ? '' : `${ofTimes ? '≤' : '≥'} ${goal.toFixed(2)}`, verdict(met)];
   });
-  return formatTable([['mapping', 'unit', 'plain file', 'libnvm', 'libnvm/plain', 'goal', ''], ...rows]);
+  return formatTable([['mapping', 'unit', 'plain file', 'nvmfs', 'nvmfs/plain', 'goal', ''], ...rows]);
 }
 
 /** The whole run for `--json`; documented in doc/BENCHMARKS.md. */

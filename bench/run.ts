@@ -17,7 +17,7 @@ const ROUNDS_MAX = 1000;
 const SECONDS_MAX = 3600;
 
 const HELP = `usage: node dist/bench/run.js [options]        (as root; "make bench" builds what it needs)
-  --case NAME          only this case (may be repeated); "volume" is mkfs and mount of 1 TiB, "mapping" libnvm
+  --case NAME          only this case (may be repeated); "volume" is mkfs and mount of 1 TiB, "mapping" mapped files
                        ${BENCH_CASES.map((bench) => bench.name).join(' ')}
   --rounds N           rounds per case (7)
   --seconds S          seconds per case, round and target (1)

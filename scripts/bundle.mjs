@@ -1,6 +1,6 @@
 // Bundles each command with its modules into one file, dist/bundle/MODULE.cjs: node starts one file in half the time it takes
 // for twenty. bin/launch.cjs takes the bundle where there is one that is not older than the module.
-import { readFile } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -34,8 +34,10 @@ const importPartsFromBundles = (directory) => ({
 });
 
 for (const module of modules) {
-  const outfile = join(dist, 'bundle', `${module}.cjs`);
-  const toDist = relative(dirname(outfile), dist);
+  const bundle = join(dist, 'bundle', `${module}.cjs`);
+  // Complete when it gets its name: a command that starts during a build takes the old one or the new one, not a half.
+  const outfile = `${bundle}.new`;
+  const toDist = relative(dirname(bundle), dist);
   await build({
     entryPoints: [join(dist, `${module}.js`)],
     outfile,
@@ -47,8 +49,9 @@ for (const module of modules) {
     external: ['yargs', 'fuse-native'],
     // import() would start node's other module loader.
     supported: { 'dynamic-import': false },
-    plugins: [keepModuleUrls, importPartsFromBundles(dirname(outfile))],
+    plugins: [keepModuleUrls, importPartsFromBundles(dirname(bundle))],
     banner: { js: `const moduleUrl = (path) => require('node:url').pathToFileURL(require('node:path').join(__dirname, ${JSON.stringify(toDist)}, path)).href;` },
     logLevel: 'warning',
   });
+  await rename(outfile, bundle);
 }

@@ -102,9 +102,10 @@ export class LinkPass {
     const { notes } = this.context;
     const { subdirectories, foundParent } = notes.make(ino).directories;
     const slot = InodeNotes.slot(ino);
-    // Any will do, but the engine takes none for damage, and could neither free the directory nor give it a place.
+    // Any will do, but the engine takes none, and no number, for damage, and could neither free the directory nor give it a place.
     const isOrphaned = this.isRemoved(ino) || notes.has(ino, Note.lost);
-    const adopted = isOrphaned && getU64(this.buffer.view, base + Inode.parent) === 0 && this.mendU64('directory-parent', base + Inode.parent, ino, 'parent', ROOT_INO);
+    const parent = getU64(this.buffer.view, base + Inode.parent);
+    const adopted = isOrphaned && (parent === 0 || !Number.isSafeInteger(parent)) && this.mendU64('directory-parent', base + Inode.parent, ino, 'parent', ROOT_INO);
     if (this.isRemoved(ino)) return adopted;
     const counted = this.mendU32('link-count', base + Inode.nlink, ino, 'nlink', 2 + (subdirectories[slot] as number)) || adopted;
     if (notes.has(ino, Note.lost)) return counted;

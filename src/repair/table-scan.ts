@@ -23,7 +23,8 @@ interface Vote {
 /**
  * Looks through all groups for blocks that hold inode records of this volume: checksums are seeded with its UUID, and every record
  * says its number. A block that was given back may still look like one: where the group's bitmap can be believed, only
- * blocks in use count; of several for one place the one with the youngest inode (generations rise) is taken.
+ * blocks in use count; of several for one place the one with the youngest inode (generations rise) is taken. Where not even the
+ * first block is found like that, the one with the root directory, no bitmap is believed.
  */
 export class TableScan {
   /** Table block → block. */
@@ -33,17 +34,26 @@ export class TableScan {
   private readonly window = new Uint8Array(MIB);
   private readonly block = new BlockBuffer();
   private wanted: (tableBlock: number) => boolean = () => false;
+  private believesBitmaps = true;
 
   constructor(private readonly context: RepairContext) {}
 
   run(wanted: (tableBlock: number) => boolean): void {
     this.wanted = wanted;
+    this.scan();
+    if (wanted(0) && !this.candidates.has(0)) {
+      this.believesBitmaps = false;
+      this.scan();
+    }
+    for (const [tableBlock, { block }] of this.candidates) this.found.set(tableBlock, block);
+  }
+
+  private scan(): void {
     const { context } = this;
     for (let group = 0; group < context.groups; group++) {
       context.progress(1, group, context.groups);
       this.scanGroup(group);
     }
-    for (const [tableBlock, { block }] of this.candidates) this.found.set(tableBlock, block);
   }
 
   private scanGroup(group: number): void {
@@ -67,7 +77,7 @@ export class TableScan {
 
   /** Null if the header is damaged, or lies: its own block is in use. */
   private believedBitmap(group: number): Uint8Array | null {
-    if (!isGroupHeader(this.context, this.header, group)) return null;
+    if (!this.believesBitmaps || !isGroupHeader(this.context, this.header, group)) return null;
     const bitmap = this.header.bytes.subarray(GroupHeader.bitmap);
     return ((bitmap[0] as number) & 1) === 1 ? bitmap : null;
   }

@@ -4,12 +4,10 @@ import { asByteAddr } from '../../src/base/units.js';
 import { BLOCK_SIZE, GROUP_BLOCKS, Inode, INODE_SIZE, ROOT_INO, STATE_BLOCK, TREE_ROOT_SIZE, VolumeState } from '../../src/format/layout.js';
 import { getU64 } from '../../src/format/numbers.js';
 import { decodeSuperblock, readSuperblock } from '../../src/format/superblock.js';
-import { readRecord } from '../../src/journal/records.js';
-import { applyRecord, recoverJournal } from '../../src/journal/recovery.js';
+import { recoverJournal } from '../../src/journal/recovery.js';
 import type { Pmem } from '../../src/pmem/pmem.js';
 import type { SimulatedPmem } from '../../src/pmem/simulated.js';
 import type { BaseImage } from './base-images.js';
-import { attempt } from './exercise.js';
 
 export interface Affected {
   /** Something that every file depends on. */
@@ -37,27 +35,9 @@ export function affectedBy(damaged: Pmem, healthy: SimulatedPmem, image: BaseIma
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     affected.journal = true;
-    compare(withLies(damaged, healthy, image), healthy, image, affected);
   }
   compare(damaged, healthy, image, affected);
   return affected;
-}
-
-/** The volume after a repair that takes a record for one of the last because its number was changed: what it holds is put in place. */
-function withLies(damaged: Pmem, healthy: SimulatedPmem, { anatomy }: BaseImage): Pmem {
-  const { geometry } = anatomy;
-  const segmentBytes = geometry.journalSegmentBlocks * BLOCK_SIZE;
-  const result = healthy.fork();
-  for (const { kind, address } of anatomy.structures) {
-    // A medium may be cut off.
-    if (kind !== 'record' || address + segmentBytes > damaged.size) continue;
-    const place = address - geometry.journalStart * BLOCK_SIZE;
-    const [segment, offset] = [Math.floor(place / segmentBytes), place % segmentBytes];
-    const [found, expected] = [damaged, healthy].map((pmem) => attempt(() => readRecord(pmem, geometry, segment, offset)));
-    if (found === undefined || found instanceof FsError || expected === undefined || expected instanceof FsError) continue;
-    if (found.sequence !== expected.sequence) applyRecord(result, found);
-  }
-  return result;
 }
 
 /** Adds what of `damaged` is not as it was. */
