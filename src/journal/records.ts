@@ -4,6 +4,7 @@ import {
   JOURNAL_ENTRY_SIZE,
   JOURNAL_SEGMENT_BLOCKS,
   JournalEntry,
+  JournalEntryFlag,
   JournalRecord,
   LINE_SIZE,
   Magic,
@@ -114,6 +115,7 @@ function isWellFormed(view: DataView, length: number, geometry: Geometry): boole
   for (let entry = 0; entry < entries; entry += 1) {
     const at = RECORD_HEADER_SIZE + entry * JOURNAL_ENTRY_SIZE;
     if (!mayChange(getU48(view, at + JournalEntry.block), geometry)) return false;
+    if ((view.getUint16(at + JournalEntry.flags, true) & ~JournalEntryFlag.zeroFirst) !== 0) return false;
     expected += LINE_SIZE * (bitCount(view.getUint32(at + JournalEntry.lines, true)) + bitCount(view.getUint32(at + JournalEntry.lines + 4, true)));
   }
   return expected === length;

@@ -3,7 +3,7 @@ import t from 'tap';
 import { makeVolume } from '../../mkfs/layout.js';
 import { Random } from '../../src/base/random.js';
 import { asBlockNo, asByteAddr, asIno } from '../../src/base/units.js';
-import { BLOCK_SIZE, JournalRecord, Magic, TREE_NODE_AREA } from '../../src/format/layout.js';
+import { BLOCK_SIZE, JournalEntry, JournalRecord, Magic, RECORD_HEADER_SIZE, TREE_NODE_AREA } from '../../src/format/layout.js';
 import { setU64 } from '../../src/format/numbers.js';
 import type { Geometry } from '../../src/format/superblock.js';
 import { Caller, Name } from '../../src/fs/types.js';
@@ -144,6 +144,35 @@ t.test('a record torn in any line is no record', (t) => {
     image.load(asByteAddr(second + line + 9), bytes, 0, 1);
     image.store(asByteAddr(second + line + 9), Uint8Array.of((bytes[0] as number) ^ 0x10), 0, 1);
     t.equal(recoverJournal(image, kit.geometry).position.sequence, 2);
+  }
+  t.end();
+});
+
+t.test('a record that can not be one is none, although its checksum is right', (t) => {
+  const kit = fresh();
+  put(kit, 1, 1, 8, true);
+  const { pmem, geometry } = kit;
+  const address = asByteAddr(geometry.journalStart * BLOCK_SIZE);
+  const entry = RECORD_HEADER_SIZE;
+  const cases: [string, (view: DataView) => void][] = [
+    ['no entry', (view) => { view.setUint32(JournalRecord.entries, 0, true); }],
+    ['more entries than it has', (view) => { view.setUint32(JournalRecord.entries, 2, true); }],
+    ['a superblock', (view) => { view.setUint16(entry + JournalEntry.block, 0, true); }],
+    ['a block of the journal', (view) => { view.setUint16(entry + JournalEntry.block, geometry.journalStart, true); }],
+    ['fewer lines', (view) => { view.setUint32(entry + JournalEntry.lines, 0, true); }],
+    ['an unknown flag', (view) => { view.setUint16(entry + JournalEntry.flags, 2, true); }],
+  ];
+  const { length } = readRecord(pmem, geometry, 0, 0)?.bytes ?? [];
+  t.ok(length !== undefined, 'it is one');
+  for (const [what, change] of cases) {
+    const damaged = pmem.fork();
+    const bytes = new Uint8Array(length ?? 0);
+    damaged.load(address, bytes, 0, bytes.length);
+    const view = new DataView(bytes.buffer);
+    change(view);
+    view.setUint32(JournalRecord.checksum, damaged.crc32c(geometry.seed, bytes, 4, bytes.length - 4), true);
+    damaged.store(address, bytes, 0, bytes.length);
+    t.equal(readRecord(damaged, geometry, 0, 0), undefined, what);
   }
   t.end();
 });
