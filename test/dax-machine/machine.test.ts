@@ -78,6 +78,8 @@ t.test('what the media are', { skip }, async (t) => {
     has('refused mkfs.nvmfs: /dev/dax0.0 contains a signature of nvmfs; -f overwrites it', 'and what is on it is found');
     has('probe /mnt/dax/small refused EOPNOTSUPP kernel', 'but what has no whole unit of the device is mapped by the kernel');
     has('region /mnt/ext4/regions/file shared', 'passthrough: a store to a DAX file is in the host file’s own page');
+    for (const file of ['/mnt/ext4/pmdk', '/mnt/dax/pmdk', '/mnt/ext4/regions/pmdk']) has(`pmdk ${file} is_pmem 1, before: persistent`, `PMDK takes ${file} for persistent memory`);
+    has('pmdk /mnt/disk/pmdk is_pmem 0, before: persistent', 'but not what is none');
     const stat = machine.facts.find((fact) => fact.startsWith('stat '))?.slice('stat '.length) ?? '{}';
     t.match(JSON.parse(stat), { data: 'region', served: 'passthrough', reason: '' }, 'nvmfs stat says so');
     for (const volume of ['dax', 'ext4', 'disk']) has(`verified ${volume}`, `fsck.nvmfs finds nothing on ${volume}`);
