@@ -26,16 +26,16 @@ int open_image(const Identity& identity, bool writable) {
   return -1;
 }
 
-// The alignment of a /dev/dax device; a page for all that is not one.
+// The alignment of a /dev/dax device, which has 2 MiB unless somebody wished otherwise; a page for all that is not one.
 size_t unit_of(int image) {
   struct stat status;
   if (fstat(image, &status) != 0 || !S_ISCHR(status.st_mode)) return kPage;
   char name[96];
   snprintf(name, sizeof name, "/sys/dev/char/%u:%u/align", major(status.st_rdev), minor(status.st_rdev));
   FILE* attribute = fopen(name, "re");
-  if (attribute == nullptr) return kPage;
-  size_t unit = kPage;
-  if (fscanf(attribute, "%zu", &unit) != 1 || unit < kPage) unit = kPage;
+  if (attribute == nullptr) return kHuge;
+  size_t unit;
+  if (fscanf(attribute, "%zu", &unit) != 1 || unit < kPage) unit = kHuge;
   fclose(attribute);
   return unit;
 }
