@@ -57,6 +57,10 @@ conformance: build ## long, as root: the conformance table, stress-ng's stressor
 	scripts/run-tests dist/test/posix/mount.test.js
 	scripts/run-suites
 
+.PHONY: test-dax
+test-dax: build ## long, as root: an emulated machine with persistent memory, killed KILLS (4) times under load; SEED=n does it again
+	scripts/run-tests dist/test/dax-machine/machine.test.js
+
 .PHONY: fuzz
 fuzz: build ## damage FUZZ_IMAGES (100000) volumes, use, check and repair each; SEED=n does one again
 	SEED='$(SEED)' FUZZ_IMAGES='$(or $(FUZZ_IMAGES),100000)' node --enable-source-maps dist/test/fuzz/main.js

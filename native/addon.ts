@@ -164,6 +164,8 @@ export interface Addon {
   hostTimes(fd: number, numbers: Float64Array): number;
   /** Whether mappings of the file reach its medium without a page cache. */
   hostIsDax(fd: number): boolean;
+  /** What makes stores to a mapping of the file durable. */
+  hostDomain(fd: number): 'sync-dax' | 'memory' | 'file';
   /** An ioctl whose argument is at the start of `bytes`, as long as its number says: its result, or a negative errno. */
   hostIoctl(fd: number, request: number, bytes: Uint8Array): number;
 

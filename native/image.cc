@@ -2,13 +2,11 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "domain.h"
 #include "fault.h"
 #include "loop.h"
 #include "persist.h"
@@ -57,13 +56,6 @@ bool dax_device_size(dev_t device, uint64_t* size) {
   fclose(file);
   *size = value;
   return found;
-}
-
-bool lives_in_memory(int fd) {
-  struct statfs fs;
-  if (fstatfs(fd, &fs) != 0) return false;
-  const auto type = static_cast<unsigned long>(fs.f_type);
-  return type == TMPFS_MAGIC || type == RAMFS_MAGIC || type == HUGETLBFS_MAGIC;
 }
 
 }  // namespace
@@ -221,14 +213,10 @@ bool Image::allocate_tables(SystemError& error) {
   return false;
 }
 
-// Only a successful mapping with MAP_SHARED_VALIDATE proves that the medium is synchronous DAX: without VALIDATE the
-// kernel ignores MAP_SYNC where it means nothing.
 void Image::detect_domain(Domain wanted) {
   const uint64_t length = size_ < window_size_ ? size_ : window_size_;
   const int protection = read_only_ ? PROT_READ : PROT_READ | PROT_WRITE;
-  void* probe = mmap(nullptr, length, protection, MAP_SHARED_VALIDATE | MAP_SYNC, fd_, 0);
-  const bool synchronous = probe != MAP_FAILED;
-  if (synchronous) munmap(probe, length);
+  const bool synchronous = is_synchronous(fd_, length, protection);
   domain_ = wanted != Domain::kAutomatic ? wanted
             : synchronous ? Domain::kSyncDax
             : kind_ == ImageKind::kRegular && lives_in_memory(fd_) ? Domain::kMemory  // a device node is on devtmpfs

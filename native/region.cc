@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/stat.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 
 #include "arguments.h"
 #include "bindings.h"
+#include "domain.h"
 #include "error.h"
 
 namespace nvmfs {
@@ -100,6 +102,17 @@ napi_value is_dax(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// hostDomain(fd): the durability domain of the file: 'sync-dax', 'memory' or 'file'.
+napi_value domain(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  int32_t fd;
+  if (!arguments.get(0, fd)) return bad_arguments(env, "hostDomain");
+  const char* name = is_synchronous(fd, 4096, PROT_READ) ? "sync-dax" : lives_in_memory(fd) ? "memory" : "file";
+  napi_value result = nullptr;
+  napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &result);
+  return result;
+}
+
 // hostIoctl(fd, request, bytes): an ioctl whose argument is at the start of the array: its result, or a negative errno.
 napi_value buffer_ioctl(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
@@ -122,6 +135,7 @@ void define_region(Napi::Env env, Napi::Object exports) {
   define(env, exports, "hostSeek", seek);
   define(env, exports, "hostTimes", set_times);
   define(env, exports, "hostIsDax", is_dax);
+  define(env, exports, "hostDomain", domain);
   define(env, exports, "hostIoctl", buffer_ioctl);
 }
 

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -22,6 +24,20 @@ int open_image(const Identity& identity, bool writable) {
   if (fstat(fd, &status) == 0 && status.st_dev == identity.device && status.st_ino == identity.inode) return fd;
   close(fd);
   return -1;
+}
+
+// The alignment of a /dev/dax device, which has 2 MiB unless somebody wished otherwise; a page for all that is not one.
+size_t unit_of(int image) {
+  struct stat status;
+  if (fstat(image, &status) != 0 || !S_ISCHR(status.st_mode)) return kPage;
+  char name[96];
+  snprintf(name, sizeof name, "/sys/dev/char/%u:%u/align", major(status.st_rdev), minor(status.st_rdev));
+  FILE* attribute = fopen(name, "re");
+  if (attribute == nullptr) return kHuge;
+  size_t unit;
+  if (fscanf(attribute, "%zu", &unit) != 1 || unit < kPage) unit = kHuge;
+  fclose(attribute);
+  return unit;
 }
 
 // From now on this open file reads and writes past the page cache, and has the lease. False: others have the file cached.
@@ -53,7 +69,7 @@ File* open_file(int fd, int access_mode, uint64_t start) {
   File* file = static_cast<File*>(malloc(sizeof(File)));
   const int copy = file == nullptr ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (copy >= 0) {
-    *file = {copy, image, 1, identity.domain, (identity.flags & kIdentityDeclared) != 0, writable, status.st_dev, status.st_ino, nullptr};
+    *file = {copy, image, 1, identity.domain, (identity.flags & kIdentityDeclared) != 0, writable, status.st_dev, status.st_ino, unit_of(image), nullptr};
     if (!in_image) return file;
     if (take_lease(*file, start)) {
       void* pin = raw_mmap(nullptr, kPage, PROT_NONE, MAP_PRIVATE, copy, 0);

@@ -1,6 +1,7 @@
 // A file of a volume of which something is mapped, kept open as long as that is so.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "protocol.h"
@@ -19,6 +20,8 @@ struct File {
   bool writable;
   uint64_t device;
   uint64_t ino;
+  // What the medium maps: only whole, aligned pieces of so many bytes. A page, and more on most /dev/dax devices.
+  size_t unit;
   // A mapping without access that keeps the file open, and so the lease, even if somebody closes all descriptors.
   void* pin;
 };

@@ -69,8 +69,10 @@ int populate_all(Mapping& mapping, uintptr_t end) {
   for (uintptr_t next = mapping.start; next_gap(mapping.placed, next, end, gap); next = gap.end) holes += gap.end - gap.start;
   struct statvfs space;
   if (holes > 0 && fstatvfs(mapping.file->fd, &space) == 0 && holes > uint64_t{space.f_bavail} * space.f_frsize) {
-    return fail(ENOSPC, "the file has %llu bytes of holes, which must all be filled at once without permission for userfaultfd (/dev/userfaultfd, "
-                "CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1), and the volume has less space", static_cast<unsigned long long>(holes));
+    const char* reason = mapping.file->unit > kPage ? "on a device that maps only large units"
+                         : "without permission for userfaultfd (/dev/userfaultfd, CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1)";
+    return fail(ENOSPC, "the file has %llu bytes of holes, which must all be filled at once %s, and the volume has less space",
+                static_cast<unsigned long long>(holes), reason);
   }
   return populate(mapping, end);
 }
@@ -84,7 +86,8 @@ int furnish(Mapping& mapping, bool fill) {
   if (file_size(mapping, size) != 0) return -1;
   const uint64_t in_file = size <= mapping.offset ? 0 : whole_pages(size - mapping.offset);
   const uintptr_t end = in_file < mapping.end - mapping.start ? mapping.start + in_file : mapping.end;
-  const bool lazy = can_answer_faults();
+  // With large units it must be known now whether all of the file can be mapped.
+  const bool lazy = mapping.file->unit == kPage && can_answer_faults();
   if (!lazy && populate_all(mapping, end) != 0) return -1;
   if (lazy && fill && populate(mapping, end) != 0) return -1;
   for (uintptr_t next = mapping.start; next_gap(mapping.placed, next, mapping.end, gap); next = gap.end) {
@@ -159,6 +162,19 @@ int check(const MapRequest& request) {
   return mode;
 }
 
+// The kernel maps a region without MAP_SYNC: what a first store to a page would allocate, or somebody wrote behind the end of the file, is in the journal of
+// the host's filesystem until somebody waits for it. The server allocates what is missing and makes all of it durable. 0, or -1 with errno.
+int make_reachable(const MapRequest& request) {
+  struct stat status;
+  if (fstat(request.fd, &status) != 0) return -1;
+  const off_t whole = request.offset + static_cast<off_t>(request.length), end = whole < status.st_size ? whole : status.st_size;
+  if (end <= request.offset) return 0;
+  int result;
+  do result = fallocate(request.fd, FALLOC_FL_KEEP_SIZE, request.offset, end - request.offset);
+  while (result != 0 && errno == EINTR);
+  return result;
+}
+
 void hold_lock_over_fork() {
   static bool done = false;
   if (!done) pthread_atfork(lock, unlock, reinitialise_lock);
@@ -174,6 +190,8 @@ void* map_file(const MapRequest& request) {
   hold_lock_over_fork();
   File* file = open_file(request.fd, mode, static_cast<uint64_t>(request.offset));
   void* base = MAP_FAILED;
+  // Where that fails, msync(2) is what makes stores durable.
+  if (file != nullptr && !is_direct(*file) && file->domain == kDomainSyncDax && mode == O_RDWR && make_reachable(request) != 0) file->domain = kDomainFile;
   if (request.must_be_sync && (file == nullptr || !is_sync(*file))) {
     fail(EOPNOTSUPP, "the medium is not persistent memory, or can't be mapped by this process");
   } else if (request.must_be_direct && file == nullptr) {
@@ -182,12 +200,17 @@ void* map_file(const MapRequest& request) {
     base = map_by_kernel(request, file);
   } else if ((request.prot & PROT_WRITE) != 0 && !file->writable) {
     // It may store to the file, but not to the image.
-    if (request.must_be_direct) fail(EOPNOTSUPP, "no right to write to the image");
+    if (request.must_be_direct || request.must_be_sync) fail(EOPNOTSUPP, "no right to write to the image");
     else base = map_by_kernel(request, nullptr);
   } else {
     errno = 0;
     base = map_direct(request, static_cast<uint64_t>(request.offset), file);
-    if (base == MAP_FAILED && errno != ENOSPC) fail(errno, "mapping the medium failed: %s", strerror(errno));
+    if (base == MAP_FAILED && errno == EOPNOTSUPP) {
+      // Not of whole units, as a /dev/dax device wants them.
+      if (!request.must_be_sync && !request.must_be_direct) base = map_by_kernel(request, nullptr);
+      else fail(EOPNOTSUPP, "the device maps only whole units of %zu bytes, and the file has parts that are none (ndctl create-namespace --align=4k makes a device without this limit)",
+                file->unit);
+    } else if (base == MAP_FAILED && errno != ENOSPC) fail(errno, "mapping the medium failed: %s", strerror(errno));
     else if (base == MAP_FAILED && nvm_error()[0] == 0) fail(errno, "the volume has no space for the holes of the file");
   }
   const int error = errno;

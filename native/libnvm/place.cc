@@ -19,6 +19,10 @@ int nothing() {
 
 int place_extent(Mapping& mapping, uintptr_t start, uintptr_t end, uint64_t address) {
   const File& file = *mapping.file;
+  if ((start | end | address) % file.unit != 0) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
   // Where it is really persistent memory the kernel vouches for it.
   const int flags = file.domain == kDomainSyncDax ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
   void* placed = raw_mmap(at(start), end - start, mapping.prot, flags | MAP_FIXED, file.image, static_cast<off_t>(address));

@@ -5,7 +5,7 @@
 
 namespace nvm {
 
-// Maps the written extents in [start, end) that are not there yet. 0, or -1 with errno.
+// Maps the written extents in [start, end) that are not there yet. 0, or -1 with errno: EOPNOTSUPP where one is not made of whole units of the medium.
 int place_written(Mapping& mapping, uintptr_t start, uintptr_t end);
 // Fills the holes in [start, end), of at most 2 MiB, and maps what is there then: up to the end of the file. 0, or -1 with errno.
 int place_filled(Mapping& mapping, uintptr_t start, uintptr_t end);

@@ -17,6 +17,7 @@ enum Placement : uint32_t { kPlacementImage = 0, kPlacementRegion = 1 };
 struct Identity {
   uint32_t version;
   uint32_t flags;
+  // Of the image, or of the host file that is the region.
   uint32_t domain;
   uint32_t placement;
   // Of the image, as stat(2) has them.

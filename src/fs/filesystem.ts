@@ -8,6 +8,7 @@ import { describeRange, seekContent } from '../file/reading.js';
 import { stampAccess, stampChange } from '../file/times.js';
 import { AllocateMode, BLOCK_SIZE, FILE_SIZE_MAX, FileType, INODES_PER_BLOCK, Inode, InodeFlag, NAME_MAX } from '../format/layout.js';
 import { getU64, setU64 } from '../format/numbers.js';
+import type { DurabilityDomain } from '../pmem/pmem.js';
 import type { Regions } from '../region/regions.js';
 import type { Core } from '../space/core.js';
 import { type AccessTimes, isAccessDue } from './access-times.js';
@@ -596,6 +597,12 @@ export class FileSystem implements FileSystemOperations {
     const record = this.core.inodes.get(ino);
     const flags = flagsOf(this.view, record);
     return { isRegion: this.regions.isRegion(record), isWanted: this.regions.isWanted(flags), obstacle: this.regions.obstacle() };
+  }
+
+  regionDomain(ino: Ino): DurabilityDomain | null {
+    this.begin();
+    const record = this.core.inodes.get(ino);
+    return !this.regions.isRegion(record) || this.regions.isDraft(record) ? null : this.regions.file(ino).domain;
   }
 
   serveRegions(obstacle: () => string | null): void {

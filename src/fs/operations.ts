@@ -1,4 +1,5 @@
 import type { Ino } from '../base/units.js';
+import type { DurabilityDomain } from '../pmem/pmem.js';
 import type { AccessTimes } from './access-times.js';
 import type {
   AttributeChange,
@@ -44,6 +45,8 @@ export interface FileSystemOperations {
   isOpen(ino: Ino): boolean;
   /** For people. */
   placementOf(ino: Ino): Placement;
+  /** Of the host file that is the data of a region, null for what is in the image. EIO if the host file is missing. */
+  regionDomain(ino: Ino): DurabilityDomain | null;
   /** Who serves the volume says why host files are of no use for him, if so; asked when there would be one. */
   serveRegions(obstacle: () => string | null): void;
   /** Whether a file may be opened for writing, by one who only appends or not. EPERM when it is immutable or append-only. */

@@ -5,6 +5,7 @@ import { MIB, type Ino } from '../base/units.js';
 import { AllocateMode, FILE_SIZE_MAX } from '../format/layout.js';
 import { enterDirectory, makeDirectory, markDirectory, markerOf, placeIn, readMarker } from './directory.js';
 import { asHostFailure, attempt, codeOf, hostFailure } from './host-errors.js';
+import type { DurabilityDomain } from '../pmem/pmem.js';
 import { type RegionAttributes, type RegionFile, regionName, type Regions, type RegionSpace } from './regions.js';
 
 /** Host files grow by so much where space is set aside: the size of a huge page. */
@@ -142,6 +143,10 @@ class HostFile implements RegionFile {
 
   constructor(readonly descriptor: number) {
     this.dax = addon.hostIsDax(descriptor);
+  }
+
+  get domain(): DurabilityDomain {
+    return addon.hostDomain(this.descriptor);
   }
 
   attributes(to: RegionAttributes): void {

@@ -1,4 +1,5 @@
 import type { Ino } from '../base/units.js';
+import type { DurabilityDomain } from '../pmem/pmem.js';
 
 /** What fstat(2) says of a host file; filled in by `attributes`, reused by its owner. */
 export class RegionAttributes {
@@ -28,6 +29,8 @@ export interface RegionSpace {
 export interface RegionFile {
   /** For the kernel, to serve the file with (passthrough); −1 where there is none. */
   readonly descriptor: number;
+  /** Of its own: the directory may lie elsewhere than the image. */
+  readonly domain: DurabilityDomain;
   attributes(to: RegionAttributes): void;
   /**
    * Takes care that `resize` to this size can't fail for want of space where mapped pages must have space of their own before they are handed

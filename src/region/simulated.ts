@@ -192,6 +192,7 @@ export class SimulatedRegions implements Regions, RegionInspection {
 
 class SimulatedFile implements RegionFile {
   readonly descriptor = -1;
+  readonly domain = 'memory';
   private isOpen = true;
 
   constructor(

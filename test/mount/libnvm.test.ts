@@ -48,12 +48,12 @@ await t.test('a fault fills as much as NVM_BATCH says', { skip }, async (t) => {
 });
 
 await t.test('ordinary users', { skip }, async (t) => {
-  await withVolume(t, { size: '256m' }, async (volume) => {
+  await withVolume(t, { size: '256m', mountOptions: ['pmem=declared'] }, async (volume) => {
     chmodSync(volume.scratch, 0o755);
     chmodSync(volume.directory, 0o777);
     const program = await compile(volume, 'nvm-checks.c', archive);
-    for (const image of ['closed', 'open']) {
-      chmodSync(volume.image, image === 'open' ? 0o666 : 0o600);
+    for (const [image, mode] of [['closed', 0o600], ['readable', 0o644], ['open', 0o666]] as const) {
+      chmodSync(volume.image, mode);
       const result = await tryRun(program, ['user', volume.directory, image]);
       t.ok(result.status === 0, `one for whom the image is ${image}`, { output: describeRun(program, ['user', image], result) });
     }

@@ -17,7 +17,7 @@ import {
   type Ranges,
   type Statistics,
 } from '../../src/fs/types.js';
-import type { Pmem } from '../../src/pmem/pmem.js';
+import type { DurabilityDomain, Pmem } from '../../src/pmem/pmem.js';
 
 const DIRECTORY = 0o040000;
 const TYPE_MASK = 0o170000;
@@ -104,8 +104,16 @@ export class FakeFileSystem implements FileSystemOperations {
     // Nobody maps anything.
   }
 
+  /** Of all files, when they are regions. */
+  domainOfRegions: DurabilityDomain | null = null;
+
   placementOf(): Placement {
-    return { isRegion: false, isWanted: false, obstacle: null };
+    const isRegion = this.domainOfRegions !== null;
+    return { isRegion, isWanted: isRegion, obstacle: null };
+  }
+
+  regionDomain(): DurabilityDomain | null {
+    return this.domainOfRegions;
   }
 
   serveRegions(): void {

@@ -157,6 +157,10 @@ t.test('files are mapped from the medium, or cached', (t) => {
   t.same([identity.readUInt32LE(0), identity.readUInt32LE(4), identity.readUInt32LE(8), identity.readUInt32LE(12)], [1, 1, 1, 0], 'version, declared, memory, in the image');
   t.same([identity.readBigUInt64LE(16), identity.readBigUInt64LE(24), identity.readBigUInt64LE(32)], [7n, 8n, BigInt(ino)], 'device, inode, the file');
   t.equal(identity.toString('latin1', 64, identity.indexOf(0, 64)), '/dev/shm/image');
+  wire.fs.domainOfRegions = 'file';
+  const ofRegion = wire.ask(O.IOCTL, ino, [ioctl(0x90404e40, Buffer.alloc(0), 4160)]).body.subarray(16);
+  t.same([ofRegion.readUInt32LE(8), ofRegion.readUInt32LE(12)], [0, 1], 'a region has the domain of its host file, whatever the image has');
+  wire.fs.domainOfRegions = null;
 
   const [cached, flags] = open();
   t.equal(flags, 2, 'KEEP_CACHE');

@@ -367,3 +367,16 @@ t.test('an existing file is changed only where it was stored to', (t) => {
   t.equal(readFileSync(path).readUInt32LE(4096), 0x77770000);
   t.end();
 });
+
+t.test('the domain of a host file', (t) => {
+  for (const [place, domain] of [[directory, existsSync('/dev/shm') ? 'memory' : 'file'], [diskDirectory, 'file']] as const) {
+    const path = join(place, 'host');
+    // Empty, as such a file begins.
+    const fd = openSync(path, 'w+');
+    const found = addon.hostDomain(fd);
+    closeSync(fd);
+    rmSync(path);
+    t.equal(found, domain, place);
+  }
+  t.end();
+});

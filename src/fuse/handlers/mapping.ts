@@ -32,14 +32,17 @@ export function imageIdentity(session: Session): void {
   const path = Buffer.from(image.path);
   // A longer one could not be opened anyway.
   if (path.length >= IMAGE_IDENTITY_SIZE - ImageIdentityOut.path) throw new FsError('ENOTTY');
+  const { isRegion } = fs.placementOf(request.nodeid);
+  // The host file of a region may be on another medium than the image.
+  const domain = fs.regionDomain(request.nodeid) ?? image.domain;
   const at = replies.beginIoctl(IMAGE_IDENTITY_SIZE);
   const { view } = replies;
   view.setUint32(at + ImageIdentityOut.version, IDENTITY_VERSION, true);
   view.setUint32(at + ImageIdentityOut.flags, image.declared ? IdentityFlag.DECLARED : 0, true);
-  view.setUint32(at + ImageIdentityOut.domain, domainNumbers[image.domain], true);
+  view.setUint32(at + ImageIdentityOut.domain, domainNumbers[domain], true);
   view.setBigUint64(at + ImageIdentityOut.device, image.device, true);
   view.setBigUint64(at + ImageIdentityOut.inode, image.inode, true);
-  view.setUint32(at + ImageIdentityOut.placement, fs.placementOf(request.nodeid).isRegion ? PlacementData.region : PlacementData.image, true);
+  view.setUint32(at + ImageIdentityOut.placement, isRegion ? PlacementData.region : PlacementData.image, true);
   setU64(view, at + ImageIdentityOut.fileIno, request.nodeid);
   replies.bytes.set(path, at + ImageIdentityOut.path);
   replies.ioctl();

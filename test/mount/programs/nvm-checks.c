@@ -432,7 +432,7 @@ static void attached(void) {
   refused(nvm_attach("kernel/empty", PROT_READ), EINVAL);
 }
 
-/* As an ordinary user: `open`, who may open the image, or `closed`. */
+/* As an ordinary user: `open`, who may open the image, `readable`, who may read it, or `closed`. The medium is declared to be persistent memory. */
 static void user(const char *image) {
   const int fd = make("user", 16 * MIB), huge = make("huge", (off_t)1 << 40);
   need(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
@@ -442,6 +442,12 @@ static void user(const char *image) {
   need(nvm_sync(fd, base, 16 * MIB) == 0);
   char byte;
   need(pread(fd, &byte, 1, 3 * MIB) == 1 && byte == 4);
+  need(nvm_is_sync(base, 16 * MIB) == (strcmp(image, "open") == 0));
+  if (strcmp(image, "open") != 0) {
+    need(nvm_unmap(base, 16 * MIB) == 0);
+    /* Nothing less than it is asked for. */
+    refused(nvm_map(fd, 0, 16 * MIB, PROT_READ | PROT_WRITE, NVM_SYNC), EOPNOTSUPP);
+  }
   if (strcmp(image, "open") == 0) {
     /* Nobody may answer its faults: all at once, or not at all. */
     errno = 0;
