@@ -20,6 +20,8 @@ export class RegionPass {
   constructor(
     private readonly context: CheckContext,
     private readonly inspection: RegionInspection,
+    /** Told of host files looked at; there may be more than `total`, one for each file that has one. */
+    private readonly progress: (done: number, total: number) => void,
   ) {}
 
   run(): void {
@@ -64,7 +66,9 @@ export class RegionPass {
 
   private checkNames(): void {
     const { context, inspection, status } = this;
+    let done = 0;
     for (const name of inspection.names()) {
+      if ((done++ & 0xff) === 0) this.progress(done, Math.max(done, context.statistics.regions));
       const { ino, generation } = parseRegionName(name) ?? { ino: 0, generation: 0 };
       const page = context.inodes.find(ino);
       const slot = InodeMap.slot(ino);

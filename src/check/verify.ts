@@ -19,7 +19,7 @@ import { RegionPass } from './regions.js';
 import { checkSuperblocks, type VolumeIdentity } from './superblock.js';
 import { TableMap } from './table-map.js';
 
-export type VerifyPhase = 'inodes' | 'directories' | 'groups';
+export type VerifyPhase = 'inodes' | 'directories' | 'groups' | 'host files';
 
 export interface VerifyOptions {
   /** Called now and then; `total` may be an estimate. */
@@ -68,7 +68,7 @@ export function verifyVolume(pmem: Pmem, options: VerifyOptions = {}): VerifyRep
     const state = new BlockBuffer();
     if (checkState(context, state)) {
       runPasses(context, state, options);
-      if (options.regions !== undefined) checkRegions(context, options.regions(superblock.uuid, superblock.identity.regions));
+      if (options.regions !== undefined) checkRegions(context, options.regions(superblock.uuid, superblock.identity.regions), options);
       statistics = context.statistics;
     }
   }
@@ -129,8 +129,8 @@ function runPasses(context: CheckContext, state: BlockBuffer, options: VerifyOpt
 }
 
 /** A directory that is not there at all may be somewhere else: that is no damage. */
-function checkRegions(context: CheckContext, { inspection, foreign, reason }: RegionPlace): void {
-  if (inspection !== null) new RegionPass(context, inspection).run();
+function checkRegions(context: CheckContext, { inspection, foreign, reason }: RegionPlace, { progress }: VerifyOptions): void {
+  if (inspection !== null) new RegionPass(context, inspection, (done, total) => progress?.('host files', done, total)).run();
   else if (foreign && context.statistics.regions > 0) context.findings.add('region-directory', {}, 'region directory', 'that of this volume', reason);
 }
 

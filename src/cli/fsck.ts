@@ -20,8 +20,8 @@ const Exit = { clean: 0, corrected: 1, uncorrected: 4, operational: 8, usage: 16
 
 /** Findings that are printed one by one. */
 const FINDINGS_MAX = 200;
-const VERIFY_PASS: Record<VerifyPhase, number> = { inodes: 1, directories: 2, groups: 5 };
-const REPAIR_PASSES = ['superblocks', 'inodes', 'directories', 'the way to the root', 'links', 'groups'];
+const VERIFY_PASS: Record<VerifyPhase, number> = { inodes: 1, directories: 2, groups: 5, 'host files': 6 };
+const REPAIR_PASSES = ['superblocks', 'inodes', 'directories', 'the way to the root', 'links', 'groups', 'lost+found', 'host files'];
 
 /** The command `fsck.nvmfs`. `args` are the words after the command's name. Returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {

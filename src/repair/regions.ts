@@ -12,6 +12,8 @@ import type { RepairContext } from './context.js';
 import { type LostFound, NAME } from './lost-found.js';
 import { Note } from './inode-notes.js';
 
+/** Number of this pass, for progress. */
+const HOST_FILES_PASS = 7;
 const PLACED = InodeFlag.region | InodeFlag.regionDraft;
 const FILE_MODE = FileType.regular | 0o600;
 
@@ -92,7 +94,9 @@ export class RegionPass {
 
   private mendNames(inspection: RegionInspection): void {
     const { status } = this;
+    let done = 0;
     for (const name of inspection.names()) {
+      if ((done++ & 0xff) === 0) this.context.progress(HOST_FILES_PASS, done, done);
       const { ino, generation } = parseRegionName(name) ?? { ino: 0, generation: 0 };
       if (this.owns(ino, generation)) continue;
       if (!inspection.status(name, status) || !status.isFile) continue;

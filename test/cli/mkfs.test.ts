@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { command, isRoot, ROOT, run, scratchDirectory, type Finished } from './command.js';
 
+t.setTimeout(600_000);
 const MIB = 2 ** 20;
 const UUID = '01234567-89ab-4cde-8f01-23456789abcd';
 

@@ -266,6 +266,7 @@ await t.test('a host without room for another file', { skip: skip || missing('mo
     t.equal(errorOf(() => { writeFileSync(join(volume.directory, 'second'), 'second', { flag: 'wx' }); }), 'ENOSPC', 'and can be made again, with the same end');
     t.same(readdirSync(volume.directory), ['first']);
     unlinkSync(join(volume.directory, 'first'));
+    await waitFor('the host file to go', () => readdirSync(regions).length === 1);
     writeFileSync(join(volume.directory, 'second'), 'second', { flag: 'wx' });
     t.equal(readFileSync(join(volume.directory, 'second'), 'latin1'), 'second', 'there is room again');
     await volume.unmount();
