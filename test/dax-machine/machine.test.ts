@@ -31,17 +31,15 @@ t.ok(prepared.status === 0 || (skip !== false && skip !== ''), 'the machine is m
 const directory = mkdtempSync('/tmp/nvmfs-dax-machine-');
 let machine: Machine | null = null;
 const acknowledged = new Map<string, number>();
-t.teardown(async () => {
+const cleanUp = async (): Promise<void> => {
   await machine?.kill();
   rmSync(directory, { recursive: true, force: true });
-});
+};
+t.teardown(cleanUp);
 // A runner that loses patience sends these.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   process.once(signal, () => {
-    void machine?.kill().then(() => {
-      rmSync(directory, { recursive: true, force: true });
-      process.exit(1);
-    });
+    void cleanUp().then(() => process.exit(1));
   });
 }
 

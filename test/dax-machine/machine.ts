@@ -59,7 +59,8 @@ export class Machine {
       ...['-chardev', `file,id=acknowledgements,path=${this.acknowledgements}`, '-device', 'isa-debugcon,iobase=0xe9,chardev=acknowledgements'],
       ...memory,
     ];
-    this.child = spawn(...cleanCommand('qemu-system-x86_64', args), { cwd: '/', env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
+    // It ends with this process, whatever happens to that.
+    this.child = spawn(...cleanCommand('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args]), { cwd: '/', env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
     const log = createWriteStream(join(directory, 'console.log'), { flags: 'a' });
     log.write(`\n---- ${step}\n`);
     this.ended = new Promise((resolve) => {
