@@ -278,8 +278,9 @@ function woundRecord(known: KnownVolume, pmem: SimulatedPmem, random: Random, wo
   wound.what += `inode ${String(inode.ino)}${sealed ? '' : ' (checksum)'}; `;
 }
 
-function woundJournal(_known: KnownVolume, pmem: SimulatedPmem, random: Random, wound: Wound): void {
-  const { geometry } = readSuperblock(pmem);
+function woundJournal(known: KnownVolume, pmem: SimulatedPmem, random: Random, wound: Wound): void {
+  // Of the sound volume: the superblock may have a wound already.
+  const { geometry } = readSuperblock(known.pmem);
   const size = geometry.journalSegments * geometry.journalSegmentBlocks * BLOCK_SIZE;
   const bytes = new Uint8Array(64);
   const records: number[] = [];
