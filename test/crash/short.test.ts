@@ -13,7 +13,7 @@ import { sequencesOfOne, workloadOf } from './workloads.js';
 
 const SEED = seed();
 /** Every so many of the sequences of one, another part with another seed. */
-const SHARE = thorough ? 10 : 20;
+const SHARE = thorough ? 10 : 30;
 t.comment(`SEED=${String(SEED)}`);
 t.setTimeout(600_000);
 

@@ -12,7 +12,7 @@ import { runRandom, runSequence, shrinkFailure, type RunConfiguration } from './
 import { shrink } from './shrink.js';
 
 const SEED = seed();
-const OPERATIONS = Number(process.env['MODEL_OPERATIONS'] ?? (thorough ? 102_000 : 51_000));
+const OPERATIONS = Number(process.env['MODEL_OPERATIONS'] ?? (thorough ? 102_000 : 34_000));
 const SHRINK_MS = 60_000;
 
 const runs: (RunConfiguration & { name: string; share: number })[] = [
