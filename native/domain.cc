@@ -4,13 +4,6 @@
 #include <sys/mman.h>
 #include <sys/vfs.h>
 
-#ifndef MAP_SHARED_VALIDATE
-#define MAP_SHARED_VALIDATE 0x03
-#endif
-#ifndef MAP_SYNC
-#define MAP_SYNC 0x80000
-#endif
-
 namespace nvmfs {
 
 // Only a successful mapping with MAP_SHARED_VALIDATE proves that the medium is synchronous DAX: without VALIDATE the

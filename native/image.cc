@@ -19,13 +19,6 @@
 #include "loop.h"
 #include "persist.h"
 
-#ifndef MAP_SHARED_VALIDATE
-#define MAP_SHARED_VALIDATE 0x03
-#endif
-#ifndef MAP_SYNC
-#define MAP_SYNC 0x80000
-#endif
-
 namespace nvmfs {
 
 namespace {
