@@ -69,10 +69,20 @@ function ask(fd: number, request: number, bytes: Buffer, path: string): void {
 }
 
 function withFile<T>(path: string, use: (fd: number) => T): T {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const fd = open(path);
   try {
     return use(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** A DAX file whose host file can't be had is EIO for everybody: here people ask why. */
+function open(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error;
+    throw new FsError('EIO', `${path}: its data can't be read: the image is damaged there, or its file in the region directory can't be had; the daemon's log says which`);
   }
 }

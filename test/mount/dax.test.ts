@@ -371,6 +371,7 @@ await t.test('a region directory that the superblock names', { skip }, async (t)
     renameSync(regions, `${regions}.moved`);
     await volume.mount();
     t.equal(errorOf(() => readFileSync(file)), 'EIO', 'without it a file can’t be read');
+    t.match((await tryRun(tools.nvmfs, ['stat', file])).stderr, /its file in the region directory can't be had; the daemon's log says which/, 'and people are told where to look');
     const fresh = join(volume.directory, 'new');
     writeFileSync(fresh, 'new');
     t.match((await run(tools.nvmfs, ['stat', fresh])).stdout, /in the image\n.*region directory .* is missing: is its filesystem mounted\?/);
