@@ -1,17 +1,9 @@
 // What makes stores to a mapped file durable (see DurabilityDomain in src/pmem/pmem.ts).
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstdint>
 
-// Older headers don't have them.
-#ifndef MAP_SHARED_VALIDATE
-#define MAP_SHARED_VALIDATE 0x03
-#endif
-#ifndef MAP_SYNC
-#define MAP_SYNC 0x80000
-#endif
+#include "map_flags.h"
 
 namespace nvmfs {
 

@@ -1,20 +1,13 @@
 // System calls that a preloaded library would intercept, made directly.
 #pragma once
 
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
 
-// Older headers don't have them.
-#ifndef MAP_SHARED_VALIDATE
-#define MAP_SHARED_VALIDATE 3
-#endif
-#ifndef MAP_SYNC
-#define MAP_SYNC 0x80000
-#endif
+#include "../map_flags.h"
 
 namespace nvm {
 

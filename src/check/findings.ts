@@ -144,5 +144,8 @@ export class FindingList {
 /** A number of the medium as people look it up: decimal for counts, hexadecimal for sums and magics. */
 export const hex = (value: number): string => `0x${value.toString(16)}`;
 
+/** Permission bits as chmod(1) takes them. */
+export const octal = (mode: number): string => `0${mode.toString(8)}`;
+
 /** Names a block with its byte address. */
 export const blockName = (block: number): string => `block ${String(block)} (address ${hex(block * 4096)})`;

@@ -4,6 +4,7 @@ import { HostFileStatus, parseRegionName, type RegionInspection } from '../regio
 import { isPrivate } from '../region/directory.js';
 import { regionName } from '../region/regions.js';
 import type { CheckContext } from './context.js';
+import { octal } from './findings.js';
 import { DAMAGED, Host, InodeMap } from './inode-map.js';
 
 export const HOST_FILE_MODE = 0o600;
@@ -79,8 +80,4 @@ export class RegionPass {
       context.findings.add('region-orphan', {}, `host file ${inspection.path}/${name}`, 'an inode of this number and generation whose data it is', 'none');
     }
   }
-}
-
-function octal(mode: number): string {
-  return `0${mode.toString(8)}`;
 }

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { addon } from '../../native/addon.js';
 import { FsError } from '../base/errno.js';
 import { FileXflag, Fsxattr, FSXATTR_SIZE, Ioctl, PLACEMENT_SIZE, PlacementData, PlacementOut, PlacementServed } from '../fuse/ioctls.js';
+import { codeOf } from '../region/host-errors.js';
 
 /** Where the data of a file of a mounted volume lies, as its daemon says. */
 export interface FilePlacement {
@@ -82,7 +83,7 @@ function open(path: string): number {
   try {
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error;
+    if (codeOf(error) !== 'EIO') throw error;
     throw new FsError('EIO', `${path}: its data can't be read: the image is damaged there, or its file in the region directory can't be had; the daemon's log says which`);
   }
 }

@@ -1,5 +1,6 @@
 import { FsError } from '../base/errno.js';
 import { asIno, type Ino } from '../base/units.js';
+import { octal } from '../check/findings.js';
 import { Type } from '../check/inode.js';
 import { HOST_DIRECTORY_MODE, HOST_FILE_MODE } from '../check/regions.js';
 import { FILE_SIZE_MAX, FileType, Inode, InodeFlag } from '../format/layout.js';
@@ -183,8 +184,4 @@ export class RegionPass {
     core.journal.cache.beginOperation();
     return core.journal.view.getUint32(core.inodes.get(ino) + offset, true);
   }
-}
-
-function octal(mode: number): string {
-  return `0${mode.toString(8)}`;
 }
